@@ -1,0 +1,1 @@
+"""Tells the business side what happened; the embedded back office. Knows money, not networks."""

@@ -1,0 +1,143 @@
+"""What one input changes, and who must hear of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from netopsd.core.beliefs import (
+    Alarm,
+    Change,
+    DeviceState,
+    Meter,
+    Outage,
+    ServiceState,
+    SlaPeriod,
+    Ticket,
+    TicketNote,
+    UsageRecord,
+    Violation,
+)
+from netopsd.core.model import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmNotice:
+    """An alarm people should know of was raised, changed or cleared."""
+
+    alarm: Alarm
+    what: str  # raised | cleared | changed
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketNotice:
+    """A ticket was opened or moved."""
+
+    ticket: Ticket
+    what: str  # opened | updated | resolved | reopened | closed | cancelled
+    at: datetime
+    by: str = "netopsd"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageNotice:
+    """A customer's service went down or came back."""
+
+    outage: Outage
+    customer: str
+    account: str
+    service_name: str
+    zone: str
+    what: str  # started | ended
+    at: datetime
+    ticket: str = ""
+    cause: str = ""
+    planned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetNotice:
+    """A service used up `burn` per cent of its downtime budget."""
+
+    period: SlaPeriod
+    customer: str
+    account: str
+    burn: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViolationNotice:
+    """A promise was broken."""
+
+    violation: Violation
+    outage: Outage
+    zone: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageNotice:
+    """A slot of usage is complete."""
+
+    record: UsageRecord
+    at: datetime
+
+
+Notice = AlarmNotice | TicketNotice | OutageNotice | BudgetNotice | ViolationNotice | UsageNotice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """Look at `device` again in `after_s` seconds; the poll decides."""
+
+    device: str
+    after_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What one input (or one group of inputs) changes. Later values of a key replace earlier ones.
+
+    `alarms` … `violations` are written by the store. `events` are the traps to keep as history.
+    `private` holds what the world remembers without the store (the arrays of the last look).
+    """
+
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    ticket_notes: list[TicketNote] = field(default_factory=list)
+    devices: dict[str, DeviceState] = field(default_factory=dict)
+    services: dict[str, ServiceState] = field(default_factory=dict)
+    outages: dict[str, Outage] = field(default_factory=dict)
+    periods: dict[tuple[str, str], SlaPeriod] = field(default_factory=dict)  # (service, period)
+    violations: dict[str, Violation] = field(default_factory=dict)
+    meters: dict[tuple[str, str], Meter] = field(default_factory=dict)  # (service, str(resource))
+    meters_gone: list[tuple[str, str]] = field(default_factory=list)
+    usage: list[UsageRecord] = field(default_factory=list)
+    sequences: dict[str, int] = field(default_factory=dict)  # "ticket" → the last number given
+    events: list[Event] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    verify: list[Verify] = field(default_factory=list)
+    private: list[Any] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Beliefs:
+    """What the store gives back at start: the latest value of everything that is not history.
+
+    Only outages still open, the periods of the current and previous month, tickets that are not
+    final and alarms of any phase are loaded; history stays in the database.
+    """
+
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    devices: dict[str, DeviceState] = field(default_factory=dict)
+    services: dict[str, ServiceState] = field(default_factory=dict)
+    outages: dict[str, Outage] = field(default_factory=dict)
+    periods: dict[tuple[str, str], SlaPeriod] = field(default_factory=dict)
+    meters: dict[tuple[str, str], Meter] = field(default_factory=dict)
+    sequences: dict[str, int] = field(default_factory=dict)

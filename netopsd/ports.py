@@ -1,0 +1,140 @@
+"""What the core's surroundings must be able to do. One page, all contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from netopsd.core.model import Batch, Input
+from netopsd.core.outcome import Beliefs, Notice, Outcome
+
+
+class Clock(Protocol):
+    """Time. `now` never goes backwards; `mono_s` is unaffected by anybody setting the clock."""
+
+    def now(self) -> datetime: ...
+
+    def mono_s(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Poller(Protocol):
+    """Looks at one device when asked. Raises CannotLook and nothing else; never hangs.
+
+    Partial answers are a Batch whose `errors` name what is missing. `start` opens sockets, `close`
+    frees them; constructors do neither.
+    """
+
+    async def start(self) -> None: ...
+
+    async def poll(self, device: str) -> Batch: ...
+
+    async def close(self) -> None: ...
+
+
+class Inbox(Protocol):
+    """The way into the pipeline."""
+
+    async def put(self, said: Input) -> None:
+        """Queue `said`; waits while the inbox is full (back-pressure)."""
+        ...
+
+    def offer(self, said: Input) -> bool:
+        """Queue `said` if there is room; False where there is none, and nothing was kept."""
+        ...
+
+    async def durable(self, said: Input) -> None:
+        """Queue `said` and return once it is decided and committed. Raises NotAllowed."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears what devices say unasked, and emits it. Returns only when cancelled."""
+
+    async def listen(self, inbox: Inbox) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One thing to tell one sink. `key` is permanent and makes a repeat harmless.
+
+    `stream` is the account (or "network"): messages of one (sink, stream) are delivered in order.
+    `body` is canonical JSON text, frozen: a retry sends the same bytes.
+    """
+
+    key: str
+    sink: str
+    topic: str  # "sla.violation", "usage.record", "care.notice" …
+    stream: str
+    body: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A message waiting in the outbox."""
+
+    id: int  # grows in commit order
+    message: Message
+    attempts: int = 0
+    next_at: datetime
+    parked: bool = False
+    reason: str = ""
+
+
+class Sink(Protocol):
+    """Hands one message over. Raises TryLater or Refused; returning means done, durably."""
+
+    async def deliver(self, message: Message) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Outbox(Protocol):
+    """Messages committed and not yet delivered. Nothing leaves it but by being delivered."""
+
+    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[Pending]:
+        """Return up to `limit` deliverable messages of `sink`, oldest first.
+
+        A stream whose oldest unparked message is not due yet (next_at > now) gives none: order
+        within (sink, stream) is kept. Parked messages hold nobody up.
+        """
+        ...
+
+    async def delivered(self, ids: Sequence[int]) -> None: ...
+
+    async def postpone(self, id: int, next_at: datetime, reason: str) -> None: ...
+
+    async def park(self, id: int, reason: str) -> None: ...
+
+    async def retry(self, id: int, now: datetime) -> bool:
+        """Unpark (or hurry) one message; False where there is no such message."""
+        ...
+
+    async def pending(self, limit: int = 1000) -> Sequence[Pending]: ...
+
+    async def depth(self) -> tuple[int, int, datetime | None]:
+        """Return (waiting, parked, time of the oldest waiting message)."""
+        ...
+
+
+class Store(Protocol):
+    """What survives. `commit` writes beliefs, history and messages in one transaction, or none.
+
+    Raises StoreBroken where the outcome of a write cannot be known or trusted.
+    """
+
+    async def open(self) -> None: ...
+
+    async def load(self) -> Beliefs: ...
+
+    async def commit(self, outcomes: Sequence[Outcome], messages: Sequence[Message]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Translate = Callable[[Sequence[Notice]], Sequence[Message]]
+Emit = Callable[[Input], Awaitable[None]]
