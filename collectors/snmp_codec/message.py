@@ -109,18 +109,25 @@ def decode(data: bytes, max_varbinds: int = MAX_VARBINDS) -> Message:
     _, at, end = header(data, 0, len(data))
     start, at = _expect(data, at + 3, end, Tag.OCTET_STRING, "community")
     community = data[start:at]
-    tag, at, stop = header(data, at, end)
+    tag, _, stop = header(data, at, end)
     if tag not in _ALLOWED[version]:
         raise DecodeError(f"no such PDU in this version: {tag:#x}")
     if stop != end:
         raise DecodeError("octets after the PDU")
+    return Message(version, community, decode_pdu(data, at, end, max_varbinds))
+
+
+def decode_pdu(data: bytes, at: int, end: int, max_varbinds: int = MAX_VARBINDS) -> Pdu | TrapV1:
+    """Return the PDU whose element is data[at:end]. Raises DecodeError."""
+    tag, at, end = header(data, at, end)
     if tag == TRAP1:
-        return Message(version, community, _trap1(data, at, end, max_varbinds))
+        return _trap1(data, at, end, max_varbinds)
+    if not GET <= tag <= REPORT:
+        raise DecodeError(f"no PDU: tag {tag:#x}")
     request_id, at = _integer(data, at, end, "request-id")
     status, at = _integer(data, at, end, "error-status")
     index, at = _integer(data, at, end, "error-index")
-    binds = _varbinds(data, at, end, max_varbinds)
-    return Message(version, community, Pdu(tag, request_id, status, index, binds))
+    return Pdu(tag, request_id, status, index, _varbinds(data, at, end, max_varbinds))
 
 
 def _expect(data: bytes, at: int, end: int, tag: int, what: str) -> tuple[int, int]:
@@ -151,6 +158,11 @@ def _varbinds(data: bytes, at: int, end: int, most: int) -> tuple[VarBind, ...]:
     at, stop = _expect(data, at, end, Tag.SEQUENCE, "variable-bindings")
     if stop != end:
         raise DecodeError("octets after the variable-bindings")
+    return decode_varbinds(data, at, end, most)
+
+
+def decode_varbinds(data: bytes, at: int, end: int, most: int) -> tuple[VarBind, ...]:
+    """Return the variable-bindings in data[at:end], at most `most`. Raises DecodeError."""
     found: list[VarBind] = []
     while at < end:
         if len(found) >= most:
@@ -223,6 +235,12 @@ def encode(message: Message) -> bytes:
     tag = TRAP1 if isinstance(pdu, TrapV1) else pdu.tag
     if tag not in _ALLOWED.get(version, ()):
         raise ValueError(f"no PDU {tag:#x} in version {version}")
+    community = tlv(Tag.OCTET_STRING, community)
+    return tlv(Tag.SEQUENCE, integer(version) + community + encode_pdu(pdu))
+
+
+def encode_pdu(pdu: Pdu | TrapV1) -> bytes:
+    """Return the whole element of `pdu`. ValueError where it cannot be expressed."""
     if isinstance(pdu, TrapV1):
         body = (
             encode_oid(pdu.enterprise)
@@ -231,10 +249,9 @@ def encode(message: Message) -> bytes:
             + integer(pdu.specific)
             + integer(pdu.uptime, Tag.TIME_TICKS)
         )
-    else:
-        body = integer(pdu.request_id) + integer(pdu.error_status) + integer(pdu.error_index)
-    body += encode_varbinds(pdu.varbinds)
-    return tlv(Tag.SEQUENCE, integer(version) + tlv(Tag.OCTET_STRING, community) + tlv(tag, body))
+        return tlv(TRAP1, body + encode_varbinds(pdu.varbinds))
+    body = integer(pdu.request_id) + integer(pdu.error_status) + integer(pdu.error_index)
+    return tlv(pdu.tag, body + encode_varbinds(pdu.varbinds))
 
 
 def encode_varbinds(varbinds: Sequence[VarBind]) -> bytes:
