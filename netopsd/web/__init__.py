@@ -1,0 +1,1 @@
+"""What netopsd shows: /metrics, health, the HTTP API and two small pages."""

@@ -1,0 +1,166 @@
+"""The network's newest numbers, kept for /metrics.
+
+`take` is on the path of every look and keeps references only; text is made when somebody asks for
+it, a few hundred samples at a time. Names and labels are those of snmp_exporter, with `device` and
+`site` added, so that dashboards and rules written for it keep working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from netopsd.core.inventory import Device
+from netopsd.core.model import Batch, Blind, Table
+from netopsd.ports import Clock
+from netopsd.web.pages import Page, build
+from netopsd.web.scrape import Ready, Scrape
+
+CHUNK = 64 * 1024  # characters sent at once
+PAUSE_AFTER = 4096  # samples rendered between two turns of the event loop: 2 ms or so
+PER_TABLE = 16  # looking at a table costs about as much as this many samples
+INTERVALS = 3  # a table not read for this many of its intervals is not shown
+
+
+@dataclass(slots=True)
+class _Held:
+    """The newest look at one table of one device."""
+
+    table: Table
+    mono_s: float
+    page: Page | None = None
+
+
+@dataclass(slots=True)
+class _Source:
+    """What one collector saw of one device last."""
+
+    mono_s: float
+    blind: bool = False
+    uptime_ticks: int | None = None
+    tables: dict[str, _Held] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Seen:
+    device: Device
+    sources: dict[str, _Source] = field(default_factory=dict)
+
+
+class Series:
+    """The newest looks, and the text made of them.
+
+    A device that does not answer has no series but `netopsd_device_up 0`, as with snmp_exporter. A
+    table not read again within three of its intervals (`every_s` by table name, else the device's
+    interval; never less than `stale_s` seconds) is not shown either: no number is older than it
+    seems. A device nobody looks at any more has no `netopsd_device_up`: we do not know.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        help: Mapping[str, str] | None = None,
+        *,
+        every_s: Mapping[str, float] | None = None,
+        stale_s: float = 30.0,
+    ) -> None:
+        self._clock = clock
+        self._help = dict(help or {})
+        self._every_s = dict(every_s or {})
+        self._stale_s = stale_s
+        self._seen: dict[str, _Seen] = {}
+        self.shown = 0  # series in the latest complete scrape
+        self.hidden = 0  # rows left out of it because their table is too long
+
+    def take(self, batch: Batch, device: Device) -> None:
+        """Keep the newest look. Cheap: references only, no number is touched."""
+        if batch.blind is Blind.SKIPPED:  # says nothing about the device
+            return
+        now = self._clock.mono_s()
+        seen = self._seen.get(batch.device)
+        if seen is None:
+            seen = self._seen[batch.device] = _Seen(device)
+        seen.device = device
+        source = seen.sources.get(batch.source)
+        if source is None:
+            source = seen.sources[batch.source] = _Source(now)
+        source.mono_s = now
+        source.blind = batch.blind is not None
+        if source.blind:
+            return
+        source.uptime_ticks = batch.clocks.sys_uptime_ticks
+        for table in batch.tables:
+            held = source.tables.get(table.layout.table)
+            if held is None:
+                source.tables[table.layout.table] = _Held(table, now)
+            else:
+                held.table = table
+                held.mono_s = now
+
+    def describe(self, help: Mapping[str, str], every_s: Mapping[str, float]) -> None:
+        """Use these HELP texts and intervals from now on: the tables were configured anew."""
+        self._help = dict(help)
+        self._every_s = dict(every_s)
+
+    def retain(self, devices: Collection[str]) -> None:
+        """Forget every device that is not in `devices`."""
+        for name in [name for name in self._seen if name not in devices]:
+            del self._seen[name]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the text of all series. The event loop gets its turn every few milliseconds."""
+        scrape = Scrape(self._help)
+        parts: list[str] = []
+        size = done = 0
+        for piece, cost in self._pieces(scrape):
+            parts.append(piece)
+            size += len(piece)
+            done += cost
+            if size >= CHUNK:
+                yield "".join(parts).encode("utf-8", "replace")
+                parts.clear()
+                size = 0
+            if done >= PAUSE_AFTER:
+                done = 0
+                await self._clock.sleep(0)
+        if parts:
+            yield "".join(parts).encode("utf-8", "replace")
+        self.shown, self.hidden = scrape.series, scrape.hidden
+
+    def _pieces(self, scrape: Scrape) -> Iterator[tuple[str, int]]:
+        for cost in self._gather(scrape):
+            yield "", cost
+        yield from scrape.render()
+
+    def _gather(self, scrape: Scrape) -> Iterator[int]:
+        """Put every device's fresh tables into `scrape`; yields the cost of each step."""
+        now = self._clock.mono_s()
+        for seen in list(self._seen.values()):
+            device = seen.device
+            fresh = [
+                look
+                for look in seen.sources.values()
+                if now - look.mono_s <= self._bound(device.interval_s)
+            ]
+            if not fresh:
+                continue
+            answering = [look for look in fresh if not look.blind]
+            scrape.up.append((device, 1 if answering else 0))
+            clocks = [look.uptime_ticks for look in answering]
+            scrape.uptime += [(device, ticks) for ticks in clocks if ticks is not None][:1]
+            told: set[str] = set()  # a device watched by two collectors shows nothing twice
+            for name, held in [pair for look in answering for pair in look.tables.items()]:
+                every_s = max(device.interval_s, self._every_s.get(name, 0.0))
+                if name not in told and now - held.mono_s <= self._bound(every_s):
+                    told.add(name)
+                    yield from self._ready(scrape, held, device)
+
+    def _ready(self, scrape: Scrape, held: _Held, device: Device) -> Iterator[int]:
+        table, page = held.table, held.page
+        if page is None or page.layout is not table.layout or page.site != device.site:
+            page = held.page = yield from build(table.layout, device.name, device.site)
+        scrape.add(Ready.of(device.name, page, table))
+        yield PER_TABLE
+
+    def _bound(self, interval_s: float) -> float:
+        return max(self._stale_s, INTERVALS * interval_s)
