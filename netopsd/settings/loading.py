@@ -1,0 +1,158 @@
+"""From a folder of TOML to Settings: read, resolve secrets, validate, cross-check, build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bss_bridge.settings import Contract, Customer, FileSinkSettings, SinkSettings
+from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
+from collectors.snmp_trap.settings import TrapSettings
+from netopsd.core.inventory import Inventory
+from netopsd.errors import BadConfiguration
+from netopsd.settings import daemon
+from netopsd.settings.checks import validate, words_of
+from netopsd.settings.files import Source
+from netopsd.settings.parts import (
+    Reading,
+    read_business,
+    read_network,
+    read_rules,
+    read_tables,
+)
+from netopsd.settings.problems import Problems, quote
+from netopsd.settings.secrets import resolve
+
+MAIN = "netopsd.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything configured, checked whole. Secrets are SecretStr; paths and URLs are absolute."""
+
+    folder: Path
+    state: Path  # where the databases live; made by whoever starts the daemon
+    store_url: str  # sqlite:////…
+    office_url: str
+    http: daemon.HttpSettings
+    log: daemon.LogSettings
+    traps: TrapSettings
+    snmp: SnmpPollSettings
+    tables: tuple[TableSpec, ...]
+    targets: Mapping[str, Target]  # device name → how to ask it
+    customers: tuple[Customer, ...]
+    contracts: Mapping[str, Contract]  # service id → contract
+    sinks: tuple[SinkSettings, ...]
+    inventory: Inventory
+
+
+class _Sinks(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sink: tuple[SinkSettings, ...] = ()
+
+
+def load(folder: Path | str, overrides: Sequence[str] = ()) -> Settings:
+    """Return the configuration of `folder` with `key=value` overrides of netopsd.toml applied.
+
+    Opens, starts and creates nothing. Raises BadConfiguration with every mistake found.
+    """
+    reading = Reading(Path(folder), Problems())
+    settings = _settings(reading, overrides)
+    if settings is None or reading.problems:
+        raise BadConfiguration(reading.problems.lines)
+    return settings
+
+
+def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
+    problems = reading.problems
+    if not reading.folder.is_dir():
+        where = Source(file=str(reading.folder), text="", data={})
+        problems.add(where, (), "no such folder", "Name the folder of netopsd.toml with --config")
+        return None
+    source = reading.source(MAIN)
+    if source is None:
+        source = Source(file=MAIN, text="", data={})
+    source = daemon.override(source, overrides, problems)
+    data = resolve(source.data, source, (), reading.folder, problems)
+    main = reading.shape(daemon.DaemonFile, source, data) or daemon.DaemonFile()
+    state = daemon.state_directory(main.state, reading.folder)
+    daemon.check_tokens(main.http, source, problems)
+    snmp = validate(SnmpPollSettings, main.snmp, source, ("snmp",), problems)
+    traps = validate(TrapSettings, main.traps, source, ("traps",), problems)
+    sinks = _sinks(data, source, state, reading)
+    tables = read_tables(reading, main.files.tables)
+    names = None if tables is None else [table.name for table in tables]
+    network = read_network(reading, main.files.devices, names, snmp or SnmpPollSettings())
+    rules = read_rules(reading, main.files.rules, tables)
+    trade = (main.files.services, main.files.customers)
+    business = read_business(reading, trade, network, names)
+    store, office = _databases(main, state, source, problems)
+    if problems or traps is None or snmp is None or tables is None or network is None:
+        return None
+    return Settings(
+        folder=reading.folder.absolute(),
+        state=state,
+        store_url=store,
+        office_url=office,
+        http=main.http,
+        log=main.log,
+        traps=traps,
+        snmp=snmp,
+        tables=tables,
+        targets=network.targets,
+        customers=business.customers,
+        contracts=business.contracts,
+        sinks=sinks,
+        inventory=Inventory(
+            devices=network.devices,
+            thresholds=rules.thresholds,
+            events=rules.events,
+            services=business.services,
+            windows=business.windows,
+            policy=rules.policy,
+        ),
+    )
+
+
+def _databases(
+    main: daemon.DaemonFile, state: Path, source: Source, problems: Problems
+) -> tuple[str, str]:
+    store = daemon.absolute_url(main.store.url, state)
+    office = daemon.absolute_url(main.office.url, state)
+    if store == office:
+        what = "the office keeps a database of its own"
+        problems.add(source, ("office", "url"), what, "Give it another file name")
+    return store, office
+
+
+def _sinks(
+    data: Mapping[str, Any], source: Source, state: Path, reading: Reading
+) -> tuple[SinkSettings, ...]:
+    """Return the sinks; files they write are below `state`, files they read below the folder."""
+    problems = reading.problems
+    rows = data.get("sink", [])
+    if not isinstance(rows, list):
+        return ()  # noted with the shape of the file
+    checked = validate(_Sinks, {"sink": rows}, source, (), problems)
+    names = words_of(rows, "name")
+    for i, row in enumerate(rows):
+        name = row.get("name") if isinstance(row, dict) else None
+        if isinstance(name, str) and names[name] != i:
+            what = f"sink {quote(name)} is there already"
+            problems.add(source, ("sink", i, "name"), what, "Give each sink its own name")
+    if checked is None:
+        return ()
+    return tuple(_placed(sink, state, reading.folder) for sink in checked.sink)
+
+
+def _placed(sink: SinkSettings, state: Path, folder: Path) -> SinkSettings:
+    if isinstance(sink, FileSinkSettings):
+        return sink.model_copy(update={"path": (state / sink.path).absolute()})
+    certificate = getattr(sink, "ca_file", None)
+    if certificate is None:
+        return sink
+    return sink.model_copy(update={"ca_file": (folder / certificate).absolute()})

@@ -1,0 +1,86 @@
+"""Every mistake of a configuration, each as one line an operator can act on."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from netopsd.settings.files import KeyPath, Source
+
+SUGGESTIONS = 50  # looking for the nearest of 10,000 names takes a while: not for every mistake
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
+LONGEST_QUOTE = 60
+
+
+def nearest(word: object, among: Iterable[str]) -> str:
+    """Return the word of `among` most like `word`, "" where none is like it."""
+    if not isinstance(word, str) or not word:
+        return ""
+    folded: dict[str, str] = {}
+    for name in among:
+        folded.setdefault(name.casefold(), name)
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else ""
+
+
+def show_path(path: KeyPath) -> str:
+    """Return `device[3].labels.role`; entries count from 1, as a reader of the file does."""
+    shown = ""
+    for step in path:
+        if isinstance(step, int):
+            shown += f"[{step + 1}]"
+            continue
+        text = step if BARE_KEY.match(step) else quote(step)
+        shown += f".{text}" if shown else text
+    return shown
+
+
+def quote(value: object) -> str:
+    """Return `value` in double quotes, printable and not too long."""
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > LONGEST_QUOTE:
+        text = text[:LONGEST_QUOTE] + "…"
+    return '"' + "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text) + '"'
+
+
+class Problems:
+    """Collects mistakes in the order they are found. Each is said once."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+        self._suggested = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(self._lines)
+
+    def add(self, source: Source, path: KeyPath, what: str, remedy: str = "") -> None:
+        """Note that `path` of `source` is wrong: `what`, and what to do about it."""
+        line = source.line(path)
+        at = f" (line {line})" if line else ""
+        shown = show_path(path)
+        file = source.said_in(path)
+        text = f"{file}: {shown}: {what}{at}" if shown else f"{file}: {what}{at}"
+        self._lines.setdefault(f"{text}. {remedy}".rstrip() if remedy else text)
+
+    def unknown(
+        self, source: Source, path: KeyPath, what: str, word: object, among: Sequence[str]
+    ) -> None:
+        """Note a word that is none of `among`, with the nearest right one or a short list."""
+        self.add(source, path, what, self._remedy(word, among))
+
+    def _remedy(self, word: object, among: Sequence[str]) -> str:
+        if self._suggested < SUGGESTIONS:
+            self._suggested += 1
+            near = nearest(word, among)
+            if near:
+                return f'Did you mean "{near}"?'
+        if not among:
+            return "None is configured"
+        if len(among) <= 16:
+            return f"Known: {', '.join(sorted(among))}"
+        return f"None of the {len(among)} known ones is like it"
