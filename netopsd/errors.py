@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netopsd.core.model import Blind
+from netopsd.core.model import Blind, NotAllowed
+
+__all__ = [
+    "BadConfiguration",
+    "CannotLook",
+    "NetopsdError",
+    "NotAllowed",
+    "Refused",
+    "StoreBroken",
+    "StoreTooNew",
+    "TryLater",
+]
 
 
 class NetopsdError(Exception):
@@ -33,16 +44,26 @@ class Refused(NetopsdError):
     """The other side will never accept this message; a person must look."""
 
 
+class JobFailed(NetopsdError):
+    """A worker process could not do this job (too long, too large, it died of it, it was refused).
+
+    The worker goes on with the next one; asking again gives the same.
+    """
+
+
 class StoreBroken(NetopsdError):
     """The database can no longer be trusted to keep what we tell it: stop and exit 74."""
 
 
+class CannotStore(NetopsdError):
+    """A value has no exact place in the database (NaN, an integer beyond 64 bits): a bug of ours.
+
+    Nothing of its transaction was written; the store goes on.
+    """
+
+
 class StoreTooNew(NetopsdError):
     """The database was written by a newer netopsd; this one must not touch it."""
-
-
-class NotAllowed(NetopsdError):
-    """What a person asked for does not fit the state it would change; the message says why."""
 
 
 class BadConfiguration(NetopsdError):

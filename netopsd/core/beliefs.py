@@ -130,6 +130,9 @@ class TicketStatus(StrEnum):
     REJECTED = "rejected"
 
 
+FINAL = frozenset({TicketStatus.CLOSED, TicketStatus.CANCELLED, TicketStatus.REJECTED})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
     """Work for a person, one per root cause."""
@@ -203,7 +206,8 @@ class Outage:
     alarms: tuple[str, ...] = ()  # occurrence ids of the alarms behind it
     excused_s: float = 0.0
     samples: int = 0
-    samples_sha256: str = ""  # running hash over "resource|at|state" lines, hex
+    samples_sha256: str = ""  # running hash over "service|at|down" lines, hex
+    told: bool = False  # care has been told that it began
     why: str = ""
 
 

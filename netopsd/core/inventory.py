@@ -161,6 +161,7 @@ class Policy:
     burn_warnings: tuple[int, ...] = (50, 80, 100)  # per cent of the downtime budget
     state_holds_s: float = 300.0  # a sample's state is believed this long without a new sample
     usage_interval_s: int = 300
+    checkpoint_s: float = 30.0  # meters and service clocks are stored at least this often
     max_rate_over_speed: float = 1.02
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from netopsd.core.inventory import Inventory
 
 
+class NotAllowed(Exception):
+    """What a person asked for does not fit the state it would change; the message says why."""
+
+
 class Blind(StrEnum):
     """Why a look saw nothing."""
 
@@ -137,6 +141,11 @@ class Event:
     authenticated: bool = False
     confirmed: bool = False  # an inform: acknowledged once its row is durable
     count: int = 1  # equal events folded into one by the listener
+    # What an authenticated source that keeps alarms itself (ietf-alarms, RFC 8632) says of one:
+    alarm: str = ""  # alarm type id; "" leaves it to the rules
+    resource: Resource | None = None
+    severity: str = ""  # a perceived severity, "cleared" included
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

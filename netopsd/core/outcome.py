@@ -19,6 +19,7 @@ from netopsd.core.beliefs import (
     UsageRecord,
     Violation,
 )
+from netopsd.core.inventory import Inventory
 from netopsd.core.model import Event
 
 
@@ -103,7 +104,8 @@ class Outcome:
     """What one input (or one group of inputs) changes. Later values of a key replace earlier ones.
 
     `alarms` … `violations` are written by the store. `events` are the traps to keep as history.
-    `private` holds what the world remembers without the store (the arrays of the last look).
+    `private` maps the name of a shelf of the world that is not stored (the last looks, indexes) to
+    its changes. `inventory` is the new configuration where the input brought one.
     """
 
     alarms: dict[str, Alarm] = field(default_factory=dict)
@@ -122,7 +124,8 @@ class Outcome:
     events: list[Event] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     verify: list[Verify] = field(default_factory=list)
-    private: list[Any] = field(default_factory=list)
+    private: dict[str, dict[Any, Any]] = field(default_factory=dict)
+    inventory: Inventory | None = None
 
 
 @dataclass(slots=True, kw_only=True)

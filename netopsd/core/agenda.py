@@ -1,0 +1,37 @@
+"""What must be judged again when time has passed, kept by second."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from netopsd.core.world import World
+
+LONGEST_STEP = 3600  # seconds walked one by one; a longer sleep is caught up by looking at all
+
+
+def put(world: World, at: datetime, what: str, key: str) -> None:
+    """Ask for (`what`, `key`) to come up at the first tick not before `at`."""
+    second = math.ceil(at.timestamp())
+    world.due[second] = (*(world.due.get(second) or ()), (what, key))
+
+
+def take(world: World, since: datetime | None, now: datetime) -> Iterator[tuple[str, str]]:
+    """Give each thing due by `now` and forget it. `since` is the tick before this one."""
+    last = int(now.timestamp())
+    first = int(since.timestamp()) + 1 if since is not None else None
+    if first is None or last - first > LONGEST_STEP:
+        seconds = sorted(second for second, _ in world.due.items() if second <= last)
+    else:
+        # A due time may have been written into a second already passed: it must not be lost.
+        seconds = [s for s in range(first - 2, last + 1) if world.due.get(s)]
+    for second in seconds:
+        items = world.due.get(second) or ()
+        world.due[second] = ()
+        yield from items
+
+
+def seconds(number: float) -> timedelta:
+    """Return a duration of `number` seconds."""
+    return timedelta(seconds=number)

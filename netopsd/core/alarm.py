@@ -1,0 +1,351 @@
+"""How an alarm moves. The table is the whole truth of raising and clearing (RFC 8632 section 2.4).
+
+Clearing is the instrumentation's word; acknowledging and shelving are the operator's, on axes of
+their own. Every change is kept with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from netopsd.core import agenda, flap
+from netopsd.core.beliefs import Alarm, AlarmType, Change, Phase, Severity, alarm_key
+from netopsd.core.model import Acknowledge, Resource, Shelve
+from netopsd.core.outcome import AlarmNotice
+from netopsd.core.world import World
+
+OURSELVES = Resource("netopsd")
+
+
+class Seen(StrEnum):
+    """What one look says about one alarm."""
+
+    BAD = "bad"
+    BAD_FOR_LONG = "bad for long"  # held long enough, or told by an event
+    GOOD = "good"
+    NOTHING = "nothing"  # we could not look
+
+
+NEXT: dict[tuple[Phase, Seen], Phase] = {
+    (Phase.CLEARED, Seen.BAD): Phase.PENDING,
+    (Phase.CLEARED, Seen.BAD_FOR_LONG): Phase.ACTIVE,
+    (Phase.CLEARED, Seen.GOOD): Phase.CLEARED,
+    (Phase.CLEARED, Seen.NOTHING): Phase.CLEARED,
+    (Phase.PENDING, Seen.BAD): Phase.PENDING,
+    (Phase.PENDING, Seen.BAD_FOR_LONG): Phase.ACTIVE,
+    (Phase.PENDING, Seen.GOOD): Phase.CLEARED,
+    (Phase.PENDING, Seen.NOTHING): Phase.PENDING,
+    (Phase.ACTIVE, Seen.BAD): Phase.ACTIVE,
+    (Phase.ACTIVE, Seen.BAD_FOR_LONG): Phase.ACTIVE,
+    (Phase.ACTIVE, Seen.GOOD): Phase.CLEARED,
+    # Not seeing is not recovery: a dead device cannot report its dead links.
+    (Phase.ACTIVE, Seen.NOTHING): Phase.ACTIVE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One thing one look (or event) says about one possible alarm."""
+
+    resource: Resource
+    alarm: str
+    qualifier: str = ""
+    type: AlarmType = AlarmType.COMMUNICATIONS
+    severity: Severity = Severity.MAJOR
+    probable_cause: str = "unknown"
+    text: str = ""
+    why: str
+    at: datetime
+    hold_s: float = 0.0
+    source: str = "poll"
+    times: int = 1
+
+    @property
+    def key(self) -> str:
+        return alarm_key(self.resource, self.alarm, self.qualifier)
+
+
+def see(world: World, seen: Seen, sight: Sight) -> None:
+    """Move the alarm that `sight` speaks of as the table says."""
+    key = sight.key
+    known = world.alarms.get(key)
+    if known is not None and known.phase is Phase.ACTIVE:
+        _see_active(world, known, seen, sight)
+        return
+    pending = world.pending.get(key) or None
+    phase = Phase.PENDING if pending is not None else Phase.CLEARED
+    if seen is Seen.BAD:
+        since = pending.since if pending is not None else sight.at
+        if (sight.at - since).total_seconds() >= sight.hold_s:
+            seen = Seen.BAD_FOR_LONG
+    after = NEXT[phase, seen]
+    if after is Phase.ACTIVE:
+        _raise(world, known, pending, sight)
+    elif after is not phase:
+        world.pending[key] = _fresh(sight, known) if after is Phase.PENDING else ()
+
+
+def _fresh(sight: Sight, known: Alarm | None) -> Alarm:
+    return Alarm(
+        key=sight.key,
+        resource=sight.resource,
+        alarm=sight.alarm,
+        qualifier=sight.qualifier,
+        type=sight.type,
+        severity=sight.severity,
+        probable_cause=sight.probable_cause,
+        text=sight.text,
+        why=sight.why,
+        phase=Phase.PENDING,
+        occurrence=known.occurrence if known else 0,
+        since=sight.at,
+        changed_at=sight.at,
+        source=sight.source,
+    )
+
+
+def _raise(world: World, known: Alarm | None, pending: Alarm | None, sight: Sight) -> None:
+    device = sight.resource.device
+    uncleared = world.by_device.get(device) or frozenset()
+    if len(uncleared) >= world.inventory.policy.alarms_per_device and sight.alarm != OVERFLOW:
+        _overflow(world, sight)
+        return
+    before = known or _fresh(sight, None)
+    policy = world.inventory.policy
+    weight = flap.changed(before.flap_weight, before.flap_at, sight.at, policy)
+    flapping = flap.is_flapping(weight, before.flapping, policy)
+    alarm = replace(
+        before,
+        type=sight.type,
+        severity=sight.severity,
+        probable_cause=sight.probable_cause,
+        text=sight.text,
+        why=sight.why,
+        phase=Phase.ACTIVE,
+        occurrence=before.occurrence + 1,
+        since=pending.since if pending is not None else sight.at,
+        raised_at=sight.at,
+        cleared_at=None,
+        changed_at=sight.at,
+        source=sight.source,
+        count=sight.times,
+        acked_by="",
+        acked_at=None,
+        flapping=flapping,
+        flap_weight=weight,
+        flap_at=sight.at,
+        root="",
+        maintenance="",
+    )
+    if pending is not None:
+        world.pending[alarm.key] = ()
+    world.by_device[device] = uncleared | {alarm.key}
+    _keep(world, alarm, "raised", by="netopsd")
+    if flapping:
+        _start_flapping(world, alarm, bad=True)
+
+
+OVERFLOW = "alarm-overflow"
+
+
+def _overflow(world: World, sight: Sight) -> None:
+    """Refuse one more alarm of a device that has too many, and say so once."""
+    see(
+        world,
+        Seen.BAD_FOR_LONG,
+        Sight(
+            resource=Resource(sight.resource.device),
+            alarm=OVERFLOW,
+            type=AlarmType.PROCESSING,
+            severity=Severity.MAJOR,
+            probable_cause="queueSizeExceeded",
+            text=f"{sight.resource.device} has more alarms than are kept",
+            why=f"{world.inventory.policy.alarms_per_device} alarms are active; more are counted",
+            at=sight.at,
+            source="self",
+        ),
+    )
+
+
+def _see_active(world: World, alarm: Alarm, seen: Seen, sight: Sight) -> None:
+    after = NEXT[Phase.ACTIVE, seen]
+    if alarm.flapping:
+        if seen is not Seen.NOTHING:
+            _see_flapping(world, alarm, after is Phase.ACTIVE, sight)
+        return
+    if after is Phase.CLEARED:
+        if sight.at >= alarm.changed_at:  # a look older than the alarm says nothing of it
+            clear(world, alarm, sight.at, sight.why)
+        return
+    if sight.severity is not alarm.severity and seen is Seen.BAD_FOR_LONG:
+        _keep(
+            world,
+            replace(alarm, severity=sight.severity, why=sight.why, changed_at=sight.at),
+            "severity",
+            by="netopsd",
+        )
+    elif sight.source != "poll":
+        world.alarms[alarm.key] = replace(alarm, count=alarm.count + sight.times)
+
+
+def clear(world: World, alarm: Alarm, at: datetime, why: str) -> None:
+    """Clear an active alarm; where that is one change too many, it is flapping instead."""
+    policy = world.inventory.policy
+    weight = flap.changed(alarm.flap_weight, alarm.flap_at, at, policy)
+    alarm = replace(alarm, flap_weight=weight, flap_at=at)
+    if flap.is_flapping(weight, alarm.flapping, policy):
+        alarm = replace(alarm, flapping=True, why=f"changes too often; last: {why}", changed_at=at)
+        _keep(world, alarm, "flapping", by="netopsd")
+        _start_flapping(world, alarm, bad=False)
+        return
+    end(world, alarm, at, why)
+
+
+def end(world: World, alarm: Alarm, at: datetime, why: str, by: str = "netopsd") -> None:
+    """Clear an alarm whatever its weight."""
+    device = alarm.resource.device
+    world.by_device[device] = (world.by_device.get(device) or frozenset()) - {alarm.key}
+    cleared = replace(
+        alarm,
+        phase=Phase.CLEARED,
+        since=at,
+        cleared_at=at,
+        changed_at=at,
+        why=why,
+        flapping=False,
+    )
+    _keep(world, cleared, "cleared", by=by)
+
+
+def _start_flapping(world: World, alarm: Alarm, bad: bool) -> None:
+    world.raw[alarm.key] = Seen.BAD if bad else Seen.GOOD
+    _await_steady(world, alarm)
+
+
+def _await_steady(world: World, alarm: Alarm) -> None:
+    since = alarm.flap_at or alarm.changed_at
+    when = flap.steady_at(alarm.flap_weight, since, world.inventory.policy)
+    agenda.put(world, when, "steady", alarm.key)
+
+
+def _see_flapping(world: World, alarm: Alarm, bad: bool, sight: Sight) -> None:
+    """Count, but do not tell."""
+    raw = world.raw.get(alarm.key)
+    now = Seen.BAD if bad else Seen.GOOD
+    if raw == now:
+        return
+    world.raw[alarm.key] = now
+    if raw is None:  # first look after a restart: learnt, not changed
+        _await_steady(world, alarm)
+        return
+    policy = world.inventory.policy
+    weight = flap.changed(alarm.flap_weight, alarm.flap_at, sight.at, policy)
+    world.alarms[alarm.key] = replace(
+        alarm, flap_weight=weight, flap_at=sight.at, count=alarm.count + (sight.times if bad else 0)
+    )
+
+
+def steady(world: World, key: str, at: datetime) -> None:
+    """Judge a flapping alarm again: still changing, settled good, or settled bad."""
+    alarm = world.alarms.get(key)
+    if alarm is None or not alarm.flapping:
+        return
+    policy = world.inventory.policy
+    weight = flap.decayed(alarm.flap_weight, alarm.flap_at, at, policy)
+    if flap.is_flapping(weight, True, policy):
+        _await_steady(world, alarm)
+        return
+    if world.raw.get(key) is Seen.GOOD:
+        end(world, replace(alarm, flap_weight=0.0), at, "steady again, and good")
+    else:
+        _keep(
+            world,
+            replace(alarm, flapping=False, changed_at=at, why="steady again, and still bad"),
+            "steady",
+            by="netopsd",
+        )
+
+
+def hushed(alarm: Alarm) -> bool:
+    """Whether people should not hear of this alarm now: explained, damped, shelved or planned."""
+    return bool(alarm.root or alarm.flapping or alarm.shelved_until or alarm.maintenance)
+
+
+def _keep(world: World, alarm: Alarm, what: str, *, by: str, told: bool = False) -> None:
+    """Write a changed alarm with its line of history, and mark it for the stages after."""
+    world.alarms[alarm.key] = alarm
+    world.touched.append(alarm.key)
+    world.out.changes.append(
+        Change(
+            alarm=alarm.key,
+            occurrence=alarm.occurrence,
+            at=alarm.changed_at,
+            what=what,
+            by=by,
+            why=alarm.why,
+            severity=Severity.CLEARED if alarm.phase is Phase.CLEARED else alarm.severity,
+        )
+    )
+    if not told and not hushed(alarm):
+        notice = what if what in ("raised", "cleared") else "changed"
+        world.out.notices.append(AlarmNotice(alarm=alarm, what=notice, at=alarm.changed_at))
+
+
+def explain(world: World, alarm: Alarm, root: str, at: datetime, why: str) -> None:
+    """Set (or with "" lift) the alarm that explains this one."""
+    if alarm.root == root:
+        return
+    for old, change in ((alarm.root, False), (root, True)):
+        if old:
+            members = world.symptoms.get(old) or frozenset()
+            world.symptoms[old] = members | {alarm.key} if change else members - {alarm.key}
+    after = replace(alarm, root=root, why=why, changed_at=at)
+    _keep(world, after, "suppressed" if root else "unsuppressed", by="netopsd")
+
+
+def maintain(world: World, alarm: Alarm, window: str, at: datetime, why: str) -> None:
+    """Mark an alarm as falling into a maintenance window, or lift that mark."""
+    if alarm.maintenance != window:
+        after = replace(alarm, maintenance=window, why=why, changed_at=at)
+        _keep(world, after, "maintenance" if window else "maintenance over", by="netopsd")
+
+
+def acknowledge(world: World, act: Acknowledge) -> None:
+    """Note that a person has seen an alarm, or takes that back."""
+    alarm = world.alarms[act.alarm]
+    after = replace(
+        alarm,
+        acked_by="" if act.undo else act.by,
+        acked_at=None if act.undo else act.at,
+        changed_at=act.at,
+        why=act.note or ("acknowledgement withdrawn" if act.undo else "acknowledged"),
+    )
+    _keep(world, after, "unacked" if act.undo else "acked", by=act.by)
+
+
+def shelve(world: World, act: Shelve) -> None:
+    """Put an alarm out of sight until a time, or back."""
+    alarm = world.alarms[act.alarm]
+    after = replace(
+        alarm,
+        shelved_until=act.until,
+        shelved_by=act.by if act.until else "",
+        changed_at=act.at,
+        why=act.note
+        or (f"shelved until {act.until:%Y-%m-%d %H:%MZ}" if act.until else "unshelved"),
+    )
+    _keep(world, after, "shelved" if act.until else "unshelved", by=act.by)
+    if act.until is not None:
+        agenda.put(world, act.until, "unshelve", alarm.key)
+
+
+def unshelve_if_due(world: World, key: str, at: datetime) -> None:
+    """End a shelving whose time is up."""
+    alarm = world.alarms.get(key)
+    if alarm is not None and alarm.shelved_until is not None and alarm.shelved_until <= at:
+        after = replace(
+            alarm, shelved_until=None, shelved_by="", changed_at=at, why="shelving timed out"
+        )
+        _keep(world, after, "unshelved", by="netopsd")

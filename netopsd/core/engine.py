@@ -1,0 +1,156 @@
+"""Read this file first. It is the whole of netopsd's judgement, in order.
+
+`decide(world, said)` reads the world, touches nothing and reads no clock; what it returns is
+committed and only then believed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from netopsd.core import (
+    agenda,
+    alarm,
+    cause,
+    event,
+    look,
+    maintenance,
+    outage,
+    reach,
+    reconfigure,
+    ticket,
+    usage,
+)
+from netopsd.core.beliefs import Phase, TicketStatus
+from netopsd.core.model import (
+    Acknowledge,
+    Batch,
+    Events,
+    Input,
+    NotAllowed,
+    Reconfigured,
+    Shelve,
+    Tick,
+    TicketAct,
+)
+from netopsd.core.outcome import Outcome
+from netopsd.core.world import World
+
+SILENCE_EVERY_S = 60
+
+
+def decide(world: World, said: Input) -> Outcome:
+    """Say what one input changes. Raises NotAllowed where a person asks what cannot be."""
+    draft = world.draft()
+    match said:
+        case Batch():
+            _look(draft, said)
+        case Events():
+            event.hear(draft, said)
+        case Tick():
+            _tick(draft, said.at)
+        case Acknowledge() | Shelve() | TicketAct():
+            _act(draft, said)
+        case Reconfigured():
+            reconfigure.adopt(draft, said.inventory, said.at)
+    _follow(draft, said.at)
+    return draft.out
+
+
+def _look(world: World, batch: Batch) -> None:
+    """A look: reachability, then rows against rules, then the services and meters on it."""
+    device = world.inventory.devices.get(batch.device)
+    if device is None:
+        return  # removed from the configuration while the look was under way
+    before = world.looks.get(device.name)
+    if before is not None and batch.at <= before.at:
+        return  # older than what we know
+    if batch.blind is not None:
+        reach.missed(world, device, batch)
+        outage.settle_device(world, device.name, batch.at)
+        return
+    reach.answered(world, device, batch)
+    now = look.judge(world, device, before, batch)
+    world.looks[device.name] = now
+    if device.name in world.index.resources:
+        outage.observe(world, device.name, now)
+    if device.name in world.index.meters:
+        usage.observe(world, device.name, now)
+
+
+def _tick(world: World, at: datetime) -> None:
+    """Time has passed: whatever was waiting for it."""
+    last = world.moments.get("tick")
+    if last is None:
+        world.moments["began"] = at
+    world.moments["tick"] = at
+    for what, key in agenda.take(world, last, at):
+        match what:
+            case "ticket":
+                ticket.open_if_due(world, key, at)
+            case "close":
+                ticket.close_if_due(world, key, at)
+            case "steady":
+                alarm.steady(world, key, at)
+            case "unshelve":
+                alarm.unshelve_if_due(world, key, at)
+            case "momentary":
+                event.end_momentary(world, key, at)
+            case "window":
+                reconfigure.mark_windows(world, at)
+    if (
+        last is None
+        or int(at.timestamp()) // SILENCE_EVERY_S != int(last.timestamp()) // SILENCE_EVERY_S
+    ):
+        reach.watch_silence(world, at)
+
+
+def _act(world: World, asked: Acknowledge | Shelve | TicketAct) -> None:
+    """A person's wish, refused in words where it does not fit."""
+    if isinstance(asked, TicketAct):
+        _act_on_ticket(world, asked)
+        return
+    known = world.alarms.get(asked.alarm)
+    if known is None:
+        raise NotAllowed(f"there is no alarm {asked.alarm!r}")
+    if isinstance(asked, Acknowledge):
+        if known.phase is not Phase.ACTIVE and not asked.undo:
+            raise NotAllowed(f"{asked.alarm} has cleared; there is nothing to acknowledge")
+        alarm.acknowledge(world, asked)
+        return
+    if asked.until is not None and asked.until <= asked.at:
+        raise NotAllowed("an alarm can only be shelved until a time to come")
+    if asked.until is None and known.shelved_until is None:
+        raise NotAllowed(f"{asked.alarm} is not shelved")
+    alarm.shelve(world, asked)
+
+
+def _act_on_ticket(world: World, asked: TicketAct) -> None:
+    known = world.tickets.get(asked.ticket)
+    if known is None:
+        raise NotAllowed(f"there is no open ticket {asked.ticket!r}")
+    if asked.status:
+        if asked.status not in set(TicketStatus):
+            raise NotAllowed(f"{asked.status!r} is no ticket status; try {', '.join(TicketStatus)}")
+        if TicketStatus(asked.status) not in ticket.NEXT[known.status]:
+            allowed = ", ".join(sorted(ticket.NEXT[known.status])) or "nothing: it is final"
+            raise NotAllowed(f"{known.id} is {known.status}; from there it can become {allowed}")
+    elif not asked.note:
+        raise NotAllowed("neither a status nor a note was given")
+    ticket.act(world, asked)
+
+
+def _follow(world: World, at: datetime) -> None:
+    """What moved alarms mean: planned or not, explained by what, work for whom."""
+    if world.touched:
+        for key in tuple(dict.fromkeys(world.touched)):
+            moved = world.alarms[key]
+            if moved.phase is Phase.ACTIVE and not moved.maintenance:
+                window = maintenance.for_device(world.inventory, moved.resource.device, at)
+                if window:
+                    why = f"planned: {window}"
+                    alarm.maintain(world, moved, window, at, why)
+        cause.follow(world, at)
+        ticket.follow(world, at)
+    if world.services.own:
+        ticket.refresh_for_services(world, at)

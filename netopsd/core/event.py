@@ -1,0 +1,152 @@
+"""Traps and notifications: what a rule makes of them.
+
+An unauthenticated event may raise an alarm and never clears one: it asks for a verifying look, and
+the look decides.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import lru_cache
+
+from netopsd.core import agenda, look
+from netopsd.core import alarm as alarms
+from netopsd.core.alarm import Seen, Sight
+from netopsd.core.beliefs import AlarmType, Phase, Severity, alarm_key
+from netopsd.core.inventory import EventRule
+from netopsd.core.model import Event, Events, Resource
+from netopsd.core.outcome import Verify
+from netopsd.core.world import World
+
+VERIFY_AFTER_S = (0.0, 60.0)
+
+
+def hear(world: World, said: Events) -> None:
+    """Judge events in the order they came; all of them are kept as history."""
+    world.out.events += said.items
+    asked: set[tuple[str, float]] = set()
+    for event in said.items:
+        if event.device not in world.inventory.devices:
+            continue
+        if event.alarm and event.authenticated:
+            _hear_alarm(world, event)
+            continue
+        for rule in world.index.events.get(event.name, ()):
+            if _fits(rule, event):
+                _apply(world, rule, event)
+                asked |= {(event.device, after) for after in rule.verify_after_s}
+    world.out.verify += [Verify(device=d, after_s=s) for d, s in sorted(asked)]
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+def _fits(rule: EventRule, event: Event) -> bool:
+    for name, pattern in rule.only_when:
+        value = _value(event, name)
+        if value is None or _pattern(pattern).search(value) is None:
+            return False
+    return True
+
+
+def _value(event: Event, name: str) -> str | None:
+    """Return the value called `name`, or the first whose OID has that prefix."""
+    if name in event.values:
+        return event.values[name]
+    prefix = name + "."
+    return next((v for k, v in event.values.items() if k.startswith(prefix)), None)
+
+
+def _resource(world: World, rule: EventRule, event: Event) -> Resource:
+    """Return what the event is about: the row whose index it names, else the device."""
+    if not rule.row_from:
+        return Resource(event.device)
+    index = _index(rule, event)
+    if index is None:
+        return Resource(event.device)
+    known = dict(look.rows(world.looks.get(event.device), rule.table))
+    return Resource(event.device, rule.table, known.get(index, f"#{index}"))
+
+
+def _index(rule: EventRule, event: Event) -> str | None:
+    """Return the instance the event names: what follows the OID prefix, else the value itself."""
+    if rule.row_from in event.values:
+        return event.values[rule.row_from]
+    prefix = rule.row_from + "."
+    return next((k[len(prefix) :] for k in event.values if k.startswith(prefix)), None)
+
+
+def _apply(world: World, rule: EventRule, event: Event) -> None:
+    resource = _resource(world, rule, event)
+    if rule.alarm:
+        _raise(world, rule, event, resource)
+    if rule.clears and event.authenticated:
+        sight = Sight(
+            resource=resource,
+            alarm=rule.clears,
+            why=f"{event.name} from {event.source}, authenticated",
+            at=event.at,
+            source="trap",
+        )
+        alarms.see(world, Seen.GOOD, sight)
+
+
+def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> None:
+    words = {"device": event.device, "row": resource.row, "source": event.source}
+    key = alarm_key(resource, rule.alarm)
+    alarms.see(
+        world,
+        Seen.BAD_FOR_LONG,
+        Sight(
+            resource=resource,
+            alarm=rule.alarm,
+            type=rule.type,
+            severity=rule.severity,
+            probable_cause=rule.probable_cause,
+            text=look.fill(rule.text or "{device} {row}: " + rule.alarm, words),
+            why=f"told by {event.name} from {event.source}",
+            at=event.at,
+            source="trap",
+            times=event.count,
+        ),
+    )
+    if rule.momentary:
+        agenda.put(world, event.at + agenda.seconds(rule.momentary_s), "momentary", key)
+
+
+def _hear_alarm(world: World, event: Event) -> None:
+    """An authenticated source that keeps alarms itself (ietf-alarms): its word is taken."""
+    gone = event.severity == Severity.CLEARED
+    known = set(Severity)
+    alarms.see(
+        world,
+        Seen.GOOD if gone else Seen.BAD_FOR_LONG,
+        Sight(
+            resource=event.resource or Resource(event.device),
+            alarm=event.alarm,
+            type=AlarmType.EQUIPMENT,
+            severity=Severity(event.severity)
+            if event.severity in known and not gone
+            else Severity.INDETERMINATE,
+            text=event.text or event.alarm,
+            why=f"{event.name} from {event.source}: {event.severity or 'raised'}",
+            at=event.at,
+            source="netconf",
+            times=event.count,
+        ),
+    )
+
+
+def end_momentary(world: World, key: str, at: datetime) -> None:
+    """Clear an alarm that only said that something happened, once it has been quiet."""
+    alarm = world.alarms.get(key)
+    if alarm is None or alarm.phase is not Phase.ACTIVE:
+        return
+    rule = world.index.event_alarms.get(alarm.alarm)
+    stays = rule.momentary_s if rule is not None else look.RESTARTED_S
+    if alarm.raised_at is not None and (at - alarm.raised_at).total_seconds() < stays - 1:
+        return  # it happened again since; its own time will come
+    alarms.end(world, alarm, at, f"it happened; nothing more for {stays:g} s")

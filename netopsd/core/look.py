@@ -1,0 +1,178 @@
+"""Rows against rules: what one look at a device says of its alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from netopsd.core import agenda, rates, rules
+from netopsd.core import alarm as alarms
+from netopsd.core.alarm import Seen, Sight
+from netopsd.core.beliefs import AlarmType, Phase, Severity, alarm_key
+from netopsd.core.inventory import Device
+from netopsd.core.model import Batch, Resource, Table
+from netopsd.core.rates import Restart
+from netopsd.core.rules import RulePlan
+from netopsd.core.world import Look, TableLook, World
+
+RESTARTED = "device-restarted"
+RESTARTED_S = 300.0
+
+
+def judge(world: World, device: Device, before: Look | None, batch: Batch) -> Look:
+    """Judge every table of a look and return it for the next one to be compared with."""
+    restart = Restart.NONE
+    elapsed = 0.0
+    if before is not None:
+        elapsed = batch.mono_s - before.mono_s
+        restart = rates.restarted(before.clocks, batch.clocks, elapsed)
+        if restart is Restart.DEVICE:
+            _say_restarted(world, device, batch, restart)
+    tables: dict[str, TableLook] = {}
+    for table in batch.tables:
+        was = before.tables.get(table.layout.table) if before is not None else None
+        usable = elapsed if restart is Restart.NONE else 0.0
+        tables[table.layout.table] = _judge_table(world, device, was, table, (usable, batch))
+    if before is not None and len(tables) < len(before.tables):
+        # A table read less often than the rest keeps its latest values.
+        tables = {**before.tables, **tables}
+    _see_good(world, device.name, tables, batch)
+    return Look(at=batch.at, mono_s=batch.mono_s, clocks=batch.clocks, tables=tables)
+
+
+def _say_restarted(world: World, device: Device, batch: Batch, restart: Restart) -> None:
+    resource = Resource(device.name)
+    alarms.see(
+        world,
+        Seen.BAD_FOR_LONG,
+        Sight(
+            resource=resource,
+            alarm=RESTARTED,
+            type=AlarmType.EQUIPMENT,
+            severity=Severity.WARNING,
+            probable_cause="equipmentRestart",
+            text=f"{device.name} restarted",
+            why=f"{restart}, by its own clocks",
+            at=batch.at,
+        ),
+    )
+    key = alarm_key(resource, RESTARTED)
+    agenda.put(world, batch.at + agenda.seconds(RESTARTED_S), "momentary", key)
+
+
+def _judge_table(
+    world: World,
+    device: Device,
+    was: TableLook | None,
+    table: Table,
+    look: tuple[float, Batch],
+) -> TableLook:
+    elapsed, batch = look
+    layout = table.layout
+    thresholds = world.index.thresholds.get(layout.table, ())
+    same = was is not None and was.table.layout is layout and was.plan.thresholds is thresholds
+    if was is not None and same:
+        plan, where = was.plan, was.where
+    else:
+        plan = RulePlan.of(layout, thresholds)
+        where = {row: i for i, row in enumerate(layout.rows)}
+    grown = None
+    if plan.rated and was is not None and was.table.layout is layout and elapsed > 0:
+        grown = rates.deltas(plan.counters, was.table, table, elapsed)
+    bad = rules.judge(plan, table, grown, was.bad if was is not None and same else None)
+    new = bad & ~was.bad if was is not None and same else bad
+    _see_bad(world, device.name, plan, new, batch)
+    return TableLook(table=table, plan=plan, bad=bad, where=where)
+
+
+def _see_bad(
+    world: World,
+    device: str,
+    plan: RulePlan,
+    new: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    batch: Batch,
+) -> None:
+    """Rows that turned bad; those held for long come by `_see_good`'s walk over pending ones."""
+    if not new.any():
+        return
+    for i, row in np.argwhere(new).tolist():
+        rule = plan.rules[i]
+        sight = _sight(device, plan, rule, row, batch)
+        alarms.see(world, Seen.BAD, sight)
+        if world.pending.get(sight.key):
+            waiting = world.waiting.get(device) or ()
+            world.waiting[device] = (*waiting, sight.key)
+
+
+def _sight(device: str, plan: RulePlan, rule: rules.Rule, row: int, batch: Batch) -> Sight:
+    threshold, layout = rule.threshold, plan.layout
+    name = layout.rows[row]
+    labels = {label: texts[row] for label, texts in layout.labels.items()}
+    text = threshold.text or "{device} {row}: {column}"
+    words = {**labels, "device": device, "row": name, "column": threshold.column}
+    return Sight(
+        resource=Resource(device, layout.table, name),
+        alarm=threshold.alarm,
+        type=threshold.type,
+        severity=threshold.severity,
+        probable_cause=threshold.probable_cause,
+        text=fill(text, words),
+        why=f"{threshold.column} of {name} crossed its threshold"
+        + (f", held {threshold.hold_s:g} s" if threshold.hold_s else ""),
+        at=batch.at,
+        hold_s=threshold.hold_s,
+    )
+
+
+def fill(text: str, words: Mapping[str, str]) -> str:
+    """Put `words` into an operator's text; what it does not know stays as written."""
+    out = text
+    for key, value in words.items():
+        out = out.replace("{" + key + "}", value)
+    return out
+
+
+def _see_good(world: World, device: str, tables: Mapping[str, TableLook], batch: Batch) -> None:
+    """Alarms of this device that are up or waiting, against what the look says of them."""
+    waiting = world.waiting.get(device) or ()
+    if waiting:
+        world.waiting[device] = tuple(k for k in waiting if _see_again(world, k, tables, batch))
+    keys = world.by_device.get(device)
+    for key in sorted(keys) if keys else ():
+        _see_again(world, key, tables, batch)
+
+
+def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: Batch) -> bool:
+    """See one known alarm again; True while it still waits for its hold time."""
+    known = world.pending.get(key) or world.alarms.get(key)
+    if not known:
+        return False
+    table = tables.get(known.resource.table)
+    if table is None or table.table not in batch.tables:
+        return bool(world.pending.get(key))
+    rule = table.plan.by_alarm.get(known.alarm)
+    if rule is None:
+        return False
+    row = table.where.get(known.resource.row)
+    if row is None:
+        why = f"{known.resource.row} is gone from {known.resource.table}"
+        sight = Sight(resource=known.resource, alarm=known.alarm, why=why, at=batch.at)
+        alarms.see(world, Seen.GOOD, sight)
+        return False
+    if not table.bad[rule, row]:
+        why = f"{table.plan.rules[rule].threshold.column} of {known.resource.row} is good again"
+        sight = Sight(resource=known.resource, alarm=known.alarm, why=why, at=batch.at)
+        alarms.see(world, Seen.GOOD, sight)
+    elif known.phase is Phase.PENDING or known.flapping:
+        sight = _sight(batch.device, table.plan, table.plan.rules[rule], row, batch)
+        alarms.see(world, Seen.BAD, sight)
+    return bool(world.pending.get(key))
+
+
+def rows(look: Look | None, table: str) -> Iterator[tuple[str, str]]:
+    """Give (index, row name) of each row of a table of a look."""
+    known = look.tables.get(table) if look is not None else None
+    if known is not None:
+        layout = known.table.layout
+        yield from zip(layout.index, layout.rows, strict=True)

@@ -1,0 +1,208 @@
+"""Whether a device answers, whether it is we who are cut off, and who says so when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from netopsd.core import alarm as alarms
+from netopsd.core import cause, outage
+from netopsd.core.alarm import OURSELVES, Seen, Sight
+from netopsd.core.beliefs import AlarmType, DeviceState, Phase, Reach, Severity, State, alarm_key
+from netopsd.core.inventory import Device
+from netopsd.core.model import Batch, Blind, Resource
+from netopsd.core.world import World
+
+ISOLATED = "poller-isolated"
+REFUSED = "access-refused"
+UNREADABLE = "answers-unreadable"
+TOO_LONG_SILENT = "too-long-silence"
+SPOKEN = {Blind.REJECTED: REFUSED, Blind.MALFORMED: UNREADABLE}
+
+
+def answered(world: World, device: Device, batch: Batch) -> None:
+    """Take note that a device was seen."""
+    world.moments["answer"] = batch.at
+    state = world.devices.get(device.name)
+    if state is not None and state.reach is Reach.ANSWERING and not state.missed:
+        return
+    _end_isolation(world, batch.at)
+    was = world.devices.get(device.name) or DeviceState(name=device.name)
+    world.devices[device.name] = replace(
+        was,
+        reach=Reach.ANSWERING,
+        since=batch.at if was.reach is not Reach.ANSWERING else was.since,
+        missed=0,
+        first_missed_at=None,
+        answered_at=batch.at,
+        blind="",
+    )
+    for name in (cause.UNREACHABLE, *SPOKEN.values(), TOO_LONG_SILENT):
+        _good(world, device.name, name, batch.at, "it answers again")
+
+
+def _good(world: World, device: str, name: str, at: datetime, why: str) -> None:
+    known = cause.active(world, alarm_key(Resource(device), name))
+    if known is not None:
+        sight = Sight(resource=known.resource, alarm=name, why=why, at=at)
+        alarms.see(world, Seen.GOOD, sight)
+
+
+def missed(world: World, device: Device, batch: Batch) -> None:
+    """Take note of a look that saw nothing."""
+    if batch.blind is Blind.SKIPPED or batch.blind is None:
+        return
+    was = world.devices.get(device.name) or DeviceState(name=device.name)
+    if batch.blind is not Blind.UNREACHABLE:
+        _refused(world, device, was, batch)
+        return
+    first = was.first_missed_at or batch.at
+    state = replace(
+        was,
+        missed=was.missed + 1,
+        first_missed_at=first,
+        blind=batch.blind.value,
+        reach=was.reach if was.reach is Reach.UNREACHABLE else Reach.SILENT,
+        since=was.since if was.reach in (Reach.SILENT, Reach.UNREACHABLE) else batch.at,
+    )
+    world.devices[device.name] = state
+    if state.reach is Reach.SILENT:
+        _confirm(world, device, state, batch)
+
+
+def _refused(world: World, device: Device, was: DeviceState, batch: Batch) -> None:
+    """It speaks, but not to us: alive, and yet we see nothing of it."""
+    blind = batch.blind or Blind.MALFORMED
+    world.moments["answer"] = batch.at
+    state = replace(
+        was,
+        reach=Reach.ANSWERING,
+        missed=was.missed + 1,
+        first_missed_at=None,
+        blind=blind.value,
+        since=was.since if was.reach is Reach.ANSWERING else batch.at,
+    )
+    world.devices[device.name] = state
+    _good(world, device.name, cause.UNREACHABLE, batch.at, "it answers, though we cannot read it")
+    if state.missed >= world.inventory.policy.unreachable_after:
+        alarms.see(
+            world,
+            Seen.BAD_FOR_LONG,
+            Sight(
+                resource=Resource(device.name),
+                alarm=SPOKEN[blind],
+                type=AlarmType.SECURITY if blind is Blind.REJECTED else AlarmType.PROCESSING,
+                severity=Severity.MAJOR,
+                probable_cause="unauthorizedAccessAttempt"
+                if blind is Blind.REJECTED
+                else "corruptData",
+                text=f"{device.name}: {batch.why or blind.value}",
+                why=f"{state.missed} looks in a row were {blind.value}: {batch.why}",
+                at=batch.at,
+            ),
+        )
+
+
+def _confirm(world: World, device: Device, state: DeviceState, batch: Batch) -> None:
+    """Say that a silent device is unreachable, once nothing else can explain the silence."""
+    policy = world.inventory.policy
+    first = state.first_missed_at
+    if state.missed < policy.unreachable_after or first is None:
+        return
+    if _nobody_answers(world, first):
+        _isolate(world, batch.at)
+        return
+    patience = 2 * policy.unreachable_after
+    if state.missed < patience and cause.upstream_undecided(world, device.name, first):
+        return
+    world.devices[device.name] = replace(state, reach=Reach.UNREACHABLE, since=first)
+    alarms.see(
+        world,
+        Seen.BAD_FOR_LONG,
+        Sight(
+            resource=Resource(device.name),
+            alarm=cause.UNREACHABLE,
+            severity=policy.unreachable_severity,
+            probable_cause="communicationsSubsystemFailure",
+            text=f"{device.name} does not answer",
+            why=f"no answer to {state.missed} looks since {first:%H:%M:%SZ}: {batch.why}",
+            at=batch.at,
+        ),
+    )
+    outage.lose_device(world, device.name, State.DOWN, first, batch.at, "its device is unreachable")
+
+
+def _nobody_answers(world: World, since: datetime) -> bool:
+    if len(world.inventory.devices) < world.inventory.policy.isolation_devices:
+        return False
+    answer = world.moments.get("answer")
+    return answer is None or answer < since
+
+
+def _isolate(world: World, at: datetime) -> None:
+    """It is we who are cut off: one alarm about ourselves, and nobody's outage."""
+    key = alarm_key(OURSELVES, ISOLATED)
+    if cause.active(world, key) is None:
+        count = len(world.inventory.devices)
+        alarms.see(
+            world,
+            Seen.BAD_FOR_LONG,
+            Sight(
+                resource=OURSELVES,
+                alarm=ISOLATED,
+                severity=Severity.CRITICAL,
+                probable_cause="lossOfSignal",
+                text="netopsd is cut off from the network",
+                why=f"none of {count} devices has answered within one cycle",
+                at=at,
+                source="self",
+            ),
+        )
+    for name, state in tuple(world.devices.items()):
+        if state.reach is Reach.SILENT and state.first_missed_at is not None:
+            first = state.first_missed_at
+            outage.lose_device(world, name, State.UNKNOWN, first, at, "we were cut off")
+
+
+def _end_isolation(world: World, at: datetime) -> None:
+    known = cause.active(world, alarm_key(OURSELVES, ISOLATED))
+    if known is None:
+        return
+    sight = Sight(resource=OURSELVES, alarm=ISOLATED, why="devices answer again", at=at)
+    alarms.see(world, Seen.GOOD, sight)
+    for name, state in tuple(world.devices.items()):
+        if state.reach is Reach.SILENT:
+            # Silence while we were cut off proves nothing: each device is judged afresh.
+            world.devices[name] = replace(state, missed=0, first_missed_at=None)
+
+
+def watch_silence(world: World, at: datetime) -> None:
+    """Raise too-long-silence for devices nobody has looked at (our own fault, so said once)."""
+    limit = world.inventory.policy.silent_after_s
+    began = world.moments.get("began") or at
+    for name in world.inventory.devices:
+        look = world.looks.get(name)
+        state = world.devices.get(name)
+        if state is not None and state.reach is Reach.UNREACHABLE:
+            continue
+        quiet = (at - (look.at if look is not None else began)).total_seconds()
+        if quiet <= limit:
+            continue
+        known = world.alarms.get(alarm_key(Resource(name), TOO_LONG_SILENT))
+        if known is not None and known.phase is Phase.ACTIVE:
+            continue
+        alarms.see(
+            world,
+            Seen.BAD_FOR_LONG,
+            Sight(
+                resource=Resource(name),
+                alarm=TOO_LONG_SILENT,
+                type=AlarmType.PROCESSING,
+                severity=Severity.WARNING,
+                probable_cause="receiveFailure",
+                text=f"nothing has been seen of {name} for {quiet:.0f} s",
+                why=f"no look has succeeded for {quiet:.0f} s, and it is not known unreachable",
+                at=at,
+                source="self",
+            ),
+        )

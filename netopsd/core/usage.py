@@ -1,0 +1,252 @@
+"""Octets per service and slot from counters: what went through, and by name what we cannot know.
+
+A delta between two good samples is split over the slots it spans by time, in integers, so that the
+parts add up to the whole. A reset, a wrap that cannot be told, an impossible rate: a named gap.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from netopsd.core.beliefs import Meter, UsageRecord
+from netopsd.core.inventory import Service
+from netopsd.core.model import Clocks, Resource
+from netopsd.core.outcome import UsageNotice
+from netopsd.core.rates import Restart, restarted, wraps_unseen
+from netopsd.core.world import Look, TableLook, World
+
+WIDE = ("ifHCInOctets", "ifHCOutOctets", 64)
+NARROW = ("ifInOctets", "ifOutOctets", 32)
+FOUR = Decimal("0.0001")
+MICRO = 1_000_000
+STAMP = "%Y%m%dT%H%M%SZ"
+
+
+def observe(world: World, device: str, look: Look) -> None:
+    """Advance every meter on `device` by a look that saw something."""
+    for service, resource in world.index.meters.get(device, ()):
+        if service.active_until is not None and look.at >= service.active_until:
+            continue
+        if service.active_from is not None and look.at < service.active_from:
+            continue
+        table = look.tables.get(resource.table)
+        at = table.where.get(resource.row) if table is not None else None
+        if table is None or at is None:
+            continue
+        reading = _read(service, resource, look, table, at)
+        if reading is not None:
+            _advance(world, service, reading, _speed(table, at), look)
+
+
+def _read(
+    service: Service, resource: Resource, look: Look, table: TableLook, at: int
+) -> Meter | None:
+    """Return the port's counters as a meter that starts here; None where they were not read."""
+    layout, values = table.table.layout, table.table
+    for in_name, out_name, width in (WIDE, NARROW):
+        if in_name not in layout.counters or out_name not in layout.counters:
+            continue
+        i, o = layout.counters.index(in_name), layout.counters.index(out_name)
+        if values.missing is not None and (values.missing[i, at] or values.missing[o, at]):
+            continue
+        return Meter(
+            service=service.id,
+            resource=resource,
+            at=look.at,
+            in_octets=int(values.counters[i, at]),
+            out_octets=int(values.counters[o, at]),
+            width=width,
+            clock_ticks=look.clocks.sys_uptime_ticks,
+            discontinuity=_gauge(table, "ifCounterDiscontinuityTime", at),
+            slot=0,
+            opened_at=look.at,
+        )
+    return None
+
+
+def _gauge(table: TableLook, name: str, at: int) -> float | None:
+    gauges = table.table.layout.gauges
+    value = float(table.table.gauges[gauges.index(name), at]) if name in gauges else math.nan
+    return None if math.isnan(value) else value
+
+
+def _speed(table: TableLook, at: int) -> float:
+    """Return the port's speed in bits per second, 0 where unknown."""
+    return (_gauge(table, "ifHighSpeed", at) or 0.0) * 1e6
+
+
+def current(world: World, key: tuple[str, str]) -> Meter | None:
+    """Return where a meter stands: the newest value, stored or not yet."""
+    return world.running.get(key) or world.meters.get(key)
+
+
+def _advance(world: World, service: Service, now: Meter, speed: float, look: Look) -> None:
+    key = (service.id, str(now.resource))
+    was = current(world, key)
+    length = world.inventory.policy.usage_interval_s
+    if was is None:
+        slot = int(now.at.timestamp()) // length * length
+        opened = replace(now, slot=slot)
+        world.meters[key] = world.running[key] = opened
+        return
+    if now.at <= was.at:
+        return
+    gap = _gap(world, was, now, speed, look.clocks)
+    meter, records = _spread(world, service, was, now, gap)
+    world.running[key] = meter
+    stored = world.meters.get(key)
+    old = stored is None or (now.at - stored.at).total_seconds() >= _checkpoint(world)
+    if records or gap or old:
+        world.meters[key] = meter
+    for record in records:
+        world.out.usage.append(record)
+        world.out.notices.append(UsageNotice(record=record, at=now.at))
+
+
+def _checkpoint(world: World) -> float:
+    return world.inventory.policy.checkpoint_s
+
+
+def _gap(world: World, was: Meter, now: Meter, speed: float, clocks: Clocks) -> str:
+    """Return why the octets between two samples cannot be known, "" where they can."""
+    elapsed = (now.at - was.at).total_seconds()
+    before = Clocks(sys_uptime_ticks=was.clock_ticks)
+    after = Clocks(sys_uptime_ticks=clocks.sys_uptime_ticks)
+    fell = now.in_octets < was.in_octets or now.out_octets < was.out_octets
+    most = speed / 8 * elapsed * world.inventory.policy.max_rate_over_speed
+    reasons = (
+        ("restart", restarted(before, after, elapsed) is not Restart.NONE),
+        ("counter width changed", was.width != now.width),
+        ("counter discontinuity", was.discontinuity != now.discontinuity),
+        ("counter reset", was.width == 64 and fell),
+        (
+            "32-bit counter may have wrapped unseen",
+            was.width == 32 and wraps_unseen(speed, elapsed),
+        ),
+        ("faster than the port", speed > 0 and max(_grown(was, now)) > most),
+    )
+    return next((why for why, true in reasons if true), "")
+
+
+def _grown(was: Meter, now: Meter) -> tuple[int, int]:
+    mask = (1 << was.width) - 1
+    return (now.in_octets - was.in_octets) & mask, (now.out_octets - was.out_octets) & mask
+
+
+def _spread(
+    world: World, service: Service, was: Meter, now: Meter, gap: str
+) -> tuple[Meter, list[UsageRecord]]:
+    """Return the meter at `now` and a record for each slot that ended on the way."""
+    length = world.inventory.policy.usage_interval_s
+    start, end = _micros(was.at), _micros(now.at)
+    grown = (0, 0) if gap else _grown(was, now)
+    device = world.inventory.devices.get(now.resource.device)
+    far_apart = (end - start) / MICRO > max(3 * (device.interval_s if device else 0.0), 1.0)
+    records: list[UsageRecord] = []
+    meter, done, cursor = was, (0, 0), start
+    while cursor < end:
+        until = min((meter.slot + length) * MICRO, end)
+        upto = tuple(g * (until - start) // (end - start) for g in grown)
+        covered = 0.0 if gap else (until - cursor) / MICRO
+        meter = replace(
+            meter,
+            slot_in=meter.slot_in + upto[0] - done[0],
+            slot_out=meter.slot_out + upto[1] - done[1],
+            slot_covered_s=meter.slot_covered_s + covered,
+            slot_gaps=_named(meter.slot_gaps, cursor, until, gap),
+            slot_reconstructed=meter.slot_reconstructed or (far_apart and not gap),
+        )
+        done, cursor = (upto[0], upto[1]), until
+        if until == (meter.slot + length) * MICRO:
+            meter, record = _close(service, meter, length)
+            records.append(record)
+    fresh = replace(
+        meter,
+        at=now.at,
+        in_octets=now.in_octets,
+        out_octets=now.out_octets,
+        width=now.width,
+        clock_ticks=now.clock_ticks,
+        discontinuity=now.discontinuity,
+    )
+    return fresh, records
+
+
+MOST_GAPS = 32
+
+
+def _named(gaps: tuple[str, ...], start: int, end: int, why: str) -> tuple[str, ...]:
+    """Add a gap by name; a slot with very many keeps the first ones and one that spans the rest."""
+    if not why:
+        return gaps
+    if len(gaps) < MOST_GAPS:
+        return (*gaps, f"{_iso(start)}/{_iso(end)} {why}")
+    begun = gaps[-1].partition("/")[0]
+    return (*gaps[:-1], f"{begun}/{_iso(end)} several, last: {why}")
+
+
+def _close(service: Service, meter: Meter, length: int) -> tuple[Meter, UsageRecord]:
+    """Return the meter in its next slot and the record of the one it leaves."""
+    starts = datetime.fromtimestamp(meter.slot, UTC)
+    ends = datetime.fromtimestamp(meter.slot + length, UTC)
+    gaps = meter.slot_gaps
+    if meter.opened_at > starts:
+        gaps = (
+            f"{_iso(meter.slot * MICRO)}/{_iso(_micros(meter.opened_at))} not yet metered",
+            *gaps,
+        )
+    record = UsageRecord(
+        key=f"{meter.service}|{meter.resource}|octets|{starts:{STAMP}}|{ends:{STAMP}}|0",
+        service=meter.service,
+        customer=service.customer,
+        account=service.account,
+        resource=meter.resource,
+        starts=starts,
+        ends=ends,
+        in_octets=meter.slot_in,
+        out_octets=meter.slot_out,
+        covered_s=meter.slot_covered_s,
+        completeness=Decimal(str(min(1.0, meter.slot_covered_s / length))).quantize(FOUR),
+        gaps=gaps,
+        reconstructed=meter.slot_reconstructed,
+        sequence=meter.sequence + 1,
+    )
+    following = replace(
+        meter,
+        slot=meter.slot + length,
+        slot_in=0,
+        slot_out=0,
+        slot_covered_s=0.0,
+        slot_gaps=(),
+        slot_reconstructed=False,
+        sequence=meter.sequence + 1,
+    )
+    return following, record
+
+
+def close_meter(world: World, service: Service, key: tuple[str, str], at: datetime) -> None:
+    """End a meter for good: tell its open slot, naming the rest of it, and forget it."""
+    meter = current(world, key)
+    if meter is None:
+        return
+    length = world.inventory.policy.usage_interval_s
+    end = (meter.slot + length) * MICRO
+    gaps = _named(meter.slot_gaps, min(_micros(meter.at), end), end, "metering ended")
+    _, record = _close(service, replace(meter, slot_gaps=gaps), length)
+    world.out.usage.append(record)
+    world.out.notices.append(UsageNotice(record=record, at=at))
+    world.out.meters_gone.append(key)
+
+
+def _micros(at: datetime) -> int:
+    """Microseconds since the epoch, exactly."""
+    whole = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (whole.days * 86_400 + whole.seconds) * MICRO + whole.microseconds
+
+
+def _iso(micros: int) -> str:
+    seconds, rest = divmod(micros, MICRO)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()

@@ -1,0 +1,221 @@
+"""Everything we believe right now, and how a draft of the next belief is laid over it.
+
+`decide` works on a draft: reads fall through to the world below, writes land in an `Outcome`.
+Nothing below changes until `apply`, so an input that fails leaves no trace, and a group of inputs
+can be judged one after the other and still be committed as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netopsd.core.beliefs import (
+    FINAL,
+    Alarm,
+    DeviceState,
+    Meter,
+    Outage,
+    ServiceState,
+    SlaPeriod,
+    State,
+    Ticket,
+)
+from netopsd.core.index import Index
+from netopsd.core.inventory import Inventory
+from netopsd.core.model import Clocks, Resource, Table
+from netopsd.core.outcome import Beliefs, Outcome
+from netopsd.core.rules import RulePlan
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Shelf(Generic[K, V]):
+    """A mapping laid over another one. Writing never touches what lies below."""
+
+    __slots__ = ("own", "under")
+
+    def __init__(self, own: dict[K, V], under: Shelf[K, V] | None = None) -> None:
+        self.own = own
+        self.under = under
+
+    def get(self, key: K) -> V | None:
+        value = self.own.get(key)
+        if value is None and self.under is not None:
+            return self.under.get(key)
+        return value
+
+    def __getitem__(self, key: K) -> V:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.own[key] = value
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Each key once, with its topmost value."""
+        if self.under is None:
+            yield from self.own.items()
+            return
+        yield from self.own.items()
+        for key, value in self.under.items():
+            if key not in self.own:
+                yield key, value
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.items()) if self.under is not None else len(self.own)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableLook:
+    """The latest look at one table and what the rules said of it.
+
+    `bad` has shape (rules of the plan, rows); `where` maps a row's name to its position.
+    """
+
+    table: Table
+    plan: RulePlan
+    bad: NDArray[np.bool_]
+    where: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The latest look at a device that saw something."""
+
+    at: datetime
+    mono_s: float
+    clocks: Clocks
+    tables: Mapping[str, TableLook]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceState:
+    """A resource some service rests on: its state since `since`, last confirmed at `seen_at`."""
+
+    state: State
+    since: datetime
+    seen_at: datetime
+    why: str = ""
+
+
+STORED = ("alarms", "tickets", "devices", "services", "outages", "periods", "meters", "sequences")
+VOLATILE = (
+    "pending",  # alarm key → Alarm not yet held long enough
+    "waiting",  # device → keys of its pending alarms
+    "looks",  # device → Look
+    "by_device",  # device → frozenset of uncleared alarm keys
+    "symptoms",  # root alarm key → frozenset of alarm keys it explains
+    "ticket_of",  # alarm key → id of its ticket that is not final
+    "due",  # epoch second → tuple of (what, key)
+    "states",  # Resource → ResourceState
+    "running",  # (service, resource) → Meter, newer than the stored one
+    "raw",  # key of a flapping alarm → "bad" or "good", as last seen
+    "moments",  # name → datetime: "answer" (anyone's latest), "tick", "isolated" …
+)
+
+
+@dataclass(slots=True, eq=False)
+class World:
+    """Everything we believe. Only `apply` changes a world that is not a draft."""
+
+    inventory: Inventory
+    index: Index
+    alarms: Shelf[str, Alarm]
+    tickets: Shelf[str, Ticket]
+    devices: Shelf[str, DeviceState]
+    services: Shelf[str, ServiceState]
+    outages: Shelf[str, Outage]
+    periods: Shelf[tuple[str, str], SlaPeriod]
+    meters: Shelf[tuple[str, str], Meter]
+    sequences: Shelf[str, int]
+    pending: Shelf[str, Alarm | tuple[()]]
+    waiting: Shelf[str, tuple[str, ...]]
+    looks: Shelf[str, Look]
+    by_device: Shelf[str, frozenset[str]]
+    symptoms: Shelf[str, frozenset[str]]
+    ticket_of: Shelf[str, str]
+    due: Shelf[int, tuple[tuple[str, str], ...]]
+    states: Shelf[Resource, ResourceState]
+    running: Shelf[tuple[str, str], Meter]
+    raw: Shelf[str, str]
+    moments: Shelf[str, datetime]
+    out: Outcome = field(default_factory=Outcome)
+    touched: list[str] = field(default_factory=list)  # alarms this input changed
+
+    def draft(self) -> World:
+        """Return a world that reads like this one and writes into its own `out`."""
+        out = Outcome()
+        shelves: dict[str, Any] = {
+            name: Shelf(getattr(out, name), getattr(self, name)) for name in STORED
+        }
+        private = out.private
+        for name in VOLATILE:
+            own: dict[Any, Any] = {}
+            private[name] = own
+            shelves[name] = Shelf(own, getattr(self, name))
+        return World(inventory=self.inventory, index=self.index, out=out, **shelves)
+
+    def apply(self, outcome: Outcome) -> None:
+        """Believe `outcome`. On a draft this merges it into the draft's own outcome."""
+        if outcome.inventory is not None:
+            self.inventory = outcome.inventory
+            self.index = Index.of(outcome.inventory)
+        base = self.alarms.under is None
+        for name in STORED:
+            if changed := getattr(outcome, name):
+                getattr(self, name).own.update(changed)
+        for name, changed in outcome.private.items():
+            if not changed:
+                continue
+            own = getattr(self, name).own
+            own.update(changed)
+            if base:
+                for key, value in changed.items():
+                    if not value:
+                        del own[key]
+        if base:
+            self._forget(outcome)
+        else:
+            _merge_lists(self.out, outcome)
+
+    def _forget(self, outcome: Outcome) -> None:
+        """Drop from memory what only the database needs to remember."""
+        for ticket in outcome.tickets.values():
+            if ticket.status in FINAL:
+                self.tickets.own.pop(ticket.id, None)
+        for outage in outcome.outages.values():
+            if outage.ends is not None:
+                self.outages.own.pop(outage.id, None)
+        for key in outcome.meters_gone:
+            self.meters.own.pop(key, None)
+            self.running.own.pop(key, None)
+
+    @staticmethod
+    def of(inventory: Inventory, beliefs: Beliefs | None = None) -> World:
+        """Return a world holding `beliefs`; `restore` is what draws its indexes."""
+        beliefs = beliefs or Beliefs()
+        shelves: dict[str, Any] = {name: Shelf(dict(getattr(beliefs, name))) for name in STORED}
+        shelves |= {name: Shelf({}) for name in VOLATILE}
+        return World(inventory=inventory, index=Index.of(inventory), **shelves)
+
+
+def _merge_lists(into: Outcome, more: Outcome) -> None:
+    into.changes += more.changes
+    into.ticket_notes += more.ticket_notes
+    into.violations.update(more.violations)
+    into.meters_gone += more.meters_gone
+    into.usage += more.usage
+    into.events += more.events
+    into.notices += more.notices
+    into.verify += more.verify
+    if more.inventory is not None:
+        into.inventory = more.inventory
