@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from netopsd.core.model import Batch, Input
 from netopsd.core.outcome import Beliefs, Notice, Outcome
@@ -55,6 +55,18 @@ class Listener(Protocol):
     """Hears what devices say unasked, and emits it. Returns only when cancelled."""
 
     async def listen(self, inbox: Inbox) -> None: ...
+
+
+class Worker(Protocol):
+    """Does jobs of one kind in a limited child process: what is untrusted, or blocks."""
+
+    async def run(self, setup: Mapping[str, Any]) -> None:
+        """Keep the child alive, giving `setup` to each new one. Returns only when cancelled."""
+        ...
+
+    async def ask(self, job: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the child's answer. Jobs are done in the order asked. Raises JobFailed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
