@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from netopsd.settings.files import KeyPath, Source
 from netopsd.settings.problems import Problems, quote
@@ -56,9 +55,8 @@ def validate(
 
     Where a model has a field `timeout_s`, the file says `timeout`, as a duration.
     """
-    data = in_seconds(model, data)
     try:
-        return model.model_validate(data)
+        return model.model_validate(in_seconds(model, data))
     except ValidationError as error:
         for found in error.errors(include_url=False):
             _note(model, data, found, source, path, problems)
@@ -264,12 +262,3 @@ def _wanted(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
             if key == name and field.description:
                 return f"Write {shown_key(name)} = {field.description}"
     return f"Write {shown_key(str(key))} = …"
-
-
-def is_secret(annotation: Any) -> bool:
-    """Whether an annotation is a SecretStr, optional or not."""
-    if annotation is SecretStr:
-        return True
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return any(is_secret(inner) for inner in typing.get_args(annotation))
-    return False

@@ -17,8 +17,12 @@ from collectors.snmp_poll.settings import (
     TableSpec,
     Target,
 )
+from netopsd.core.alarm import OVERFLOW
+from netopsd.core.cause import UNREACHABLE
 from netopsd.core.inventory import Device, EventRule, Policy, Service, Threshold, Window
+from netopsd.core.look import RESTARTED
 from netopsd.core.model import Kind
+from netopsd.core.reach import ISOLATED, REFUSED, TOO_LONG_SILENT, UNREADABLE
 from netopsd.settings import customers as c
 from netopsd.settings import devices as d
 from netopsd.settings import rules as r
@@ -30,7 +34,7 @@ from netopsd.settings.secrets import resolve
 
 M = TypeVar("M", bound=BaseModel)
 COUNTERS = (Kind.COUNTER32, Kind.COUNTER64)
-OWN_ALARMS = ("device-unreachable", "too-long-silence", "poller-cut-off", "alarm-overflow")
+OWN_ALARMS = (UNREACHABLE, RESTARTED, TOO_LONG_SILENT, ISOLATED, REFUSED, UNREADABLE, OVERFLOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,6 @@ def read_network(
     found = d.entries(rows, templates, (defaults, builtin), source, problems)
     d.check_entries(found, list(shape.credentials), tables, source, problems)
     names = words_of(shape.device, "name")
-    if not shape.device:
-        problems.add(source, ("device",), "no device at all", "Write a [[device]]")
     return Network(
         devices=d.build_devices(found, names, tables or (d.PORTS,), source, problems),
         targets=_targets(found, credentials),
@@ -144,7 +146,7 @@ def columns(spec: TableSpec) -> r.Columns:
     """Return what a table offers to rules: numbers by kind, and labels."""
     return r.Columns(
         counters=frozenset(column.name for column in spec.column if column.kind in COUNTERS),
-        gauges=frozenset(c.name for c in spec.column if c.kind not in (*COUNTERS, Kind.TEXT)),
+        gauges=frozenset(column.name for column in spec.numbers if column.kind not in COUNTERS),
         labels=frozenset({spec.index, *(c.name for c in spec.column if c.label)}),
     )
 
@@ -170,7 +172,7 @@ def read_rules(reading: Reading, file: str, tables: Sequence[TableSpec] | None) 
     limits = validate_rows(r.ThresholdRow, shape.threshold, source, ("threshold",), problems)
     events = validate_rows(r.EventRow, shape.event, source, ("event",), problems)
     policy = validate(r.PolicyTable, shape.policy, source, ("policy",), problems)
-    alarms = [*OWN_ALARMS, *words_of(shape.threshold, "alarm"), *words_of(shape.event, "alarm")]
+    alarms = [*OWN_ALARMS, *words_of(shape.threshold, "alarm")]
     return Rulebook(
         thresholds=r.build_thresholds(limits, offered, source, problems),
         events=r.build_events(events, alarms, names, source, problems),

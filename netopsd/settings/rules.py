@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -234,23 +233,18 @@ def _check_columns(
         if label not in columns.labels:
             what = f"table {quote(row.table)} has no label {quote(label)}"
             problems.unknown(source, (*at, "only_labels"), what, label, sorted(columns.labels))
-    check_text(row.text, columns.labels, (*at, "text"), source, problems)
+    words = sorted({"device", "row", "value", *columns.labels})
+    check_text(row.text, words, (*at, "text"), source, problems)
 
 
 def check_text(
-    text: str, labels: frozenset[str], at: KeyPath, source: Source, problems: Problems
+    text: str, words: Sequence[str], at: KeyPath, source: Source, problems: Problems
 ) -> None:
     """Note places in braces that nothing will fill."""
-    known = {"device", "row", "value", *labels}
-    try:
-        names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
-    except ValueError as error:
-        problems.add(source, at, f"braces do not match: {error}", "Write {{ for a brace itself")
-        return
-    for name in names:
-        if name not in known:
+    for name in re.findall(r"\{([^{}]*)\}", text):
+        if name not in words:
             what = f"nothing is called {{{name}}} here"
-            problems.unknown(source, at, what, name, sorted(known))
+            problems.unknown(source, at, what, name, words)
 
 
 def _check_numbers(row: ThresholdRow, at: KeyPath, source: Source, problems: Problems) -> None:
@@ -281,6 +275,7 @@ def build_events(
 ) -> tuple[EventRule, ...]:
     """Return the event rules. `alarms` are the ids that thresholds and netopsd itself raise."""
     known = sorted({*alarms, *(row.alarm for _, row in rows if row.alarm)})
+    ending = {*alarms, *(row.clears for _, row in rows)}
     built = []
     for i, row in rows:
         at: KeyPath = ("event", i)
@@ -294,7 +289,11 @@ def build_events(
             lacking = "row_from" if row.table else "table"
             what = "table and row_from go together: which row of which table the event is about"
             problems.add(source, (*at, lacking), "missing", f"{what[:1].upper()}{what[1:]}")
-        check_text(row.text, frozenset(), (*at, "text"), source, problems)
+        check_text(row.text, ("device", "row", "source"), (*at, "text"), source, problems)
+        if row.alarm and not row.momentary and row.alarm not in ending:
+            what = f"nothing would ever end alarm {quote(row.alarm)}"
+            remedy = "Write momentary = true, a [[threshold]] or an [[event]] that clears it"
+            problems.add(source, (*at, "alarm"), what, remedy)
         built.append(_event(row))
     return tuple(built)
 
