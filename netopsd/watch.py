@@ -1,0 +1,186 @@
+"""When to look at which device: spread over the interval, never waiting for one another.
+
+APScheduler fires a few phases per interval; each phase starts the looks of its share of the
+devices. (One job per device would cost as much as the look itself.) A look that is still under way
+when its next turn comes is late, is counted, and is not started twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from netopsd.core.inventory import Device
+from netopsd.core.model import Batch, Blind
+from netopsd.errors import CannotLook
+from netopsd.ports import Clock, Inbox, Poller
+
+log = logging.getLogger(__name__)
+
+PHASES_PER_S = 10
+LATE = 0.5  # of the interval
+
+
+@dataclass(slots=True)
+class WatchStats:
+    """What the watch has done since start."""
+
+    looks: int = 0
+    blind: dict[str, int] = field(default_factory=dict)
+    late: int = 0  # turns that came while the look before was still under way, or far too late
+    failed: int = 0  # looks that ended in an exception nobody announced: a bug, logged
+    lateness_s: float = 0.0  # worst since last asked
+    devices: int = 0
+
+
+class Watch:
+    """Looks at every device once an interval and puts what it saw into the inbox."""
+
+    def __init__(
+        self,
+        pollers: Callable[[str], Poller | None],
+        clock: Clock,
+        inbox: Inbox,
+        took: Callable[[float], None],
+    ) -> None:
+        self._pollers = pollers
+        self._clock = clock
+        self._inbox = inbox
+        self._took = took
+        self.stats = WatchStats()
+        self._devices: Mapping[str, Device] = {}
+        self._scheduler: AsyncIOScheduler | None = None
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._timers: dict[tuple[str, float], asyncio.TimerHandle] = {}
+        self._due: dict[tuple[float, int], float] = {}
+
+    async def run(self, devices: Mapping[str, Device]) -> None:
+        """Watch `devices` (and what `follow` replaces them by) until cancelled."""
+        self._scheduler = AsyncIOScheduler(
+            timezone="UTC",
+            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 2},
+        )
+        self._scheduler.start()
+        try:
+            self.follow(devices)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._scheduler.shutdown(wait=False)
+            self._scheduler = None
+            for timer in self._timers.values():
+                timer.cancel()
+            looks = list(self._looking.values())
+            for task in looks:
+                task.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+
+    def follow(self, devices: Mapping[str, Device]) -> None:
+        """Watch these devices from now on."""
+        self._devices = devices
+        self.stats.devices = len(devices)
+        if self._scheduler is None:
+            return
+        self._scheduler.remove_all_jobs()
+        self._due.clear()
+        now = self._clock.now()
+        by_phase: defaultdict[tuple[float, int], list[str]] = defaultdict(list)
+        for device in devices.values():
+            by_phase[device.interval_s, phase_of(device)].append(device.name)
+        for (interval, phase), names in by_phase.items():
+            offset = interval * phase / phases(interval)
+            self._due[interval, phase] = self._clock.mono_s() + offset
+            self._scheduler.add_job(
+                self._turn,
+                IntervalTrigger(seconds=interval, start_date=now + timedelta(seconds=offset)),
+                args=[interval, phase, tuple(names)],
+                next_run_time=now + timedelta(seconds=offset),
+            )
+
+    async def _turn(self, interval: float, phase: int, names: tuple[str, ...]) -> None:
+        due = self._due.get((interval, phase), 0.0)
+        now = self._clock.mono_s()
+        late = now - due
+        self._due[interval, phase] = max(due + interval, now + interval * LATE)
+        self.stats.lateness_s = max(self.stats.lateness_s, late)
+        if late > interval * LATE:
+            self.stats.late += len(names)
+        for name in names:
+            if name in self._looking:
+                self.stats.late += 1
+            else:
+                self._start(name)
+
+    def look_soon(self, device: str, after_s: float) -> None:
+        """Look at `device` in `after_s` seconds, besides its regular turns; asked twice is once."""
+        key = (device, after_s)
+        if device not in self._devices or key in self._timers:
+            return
+
+        def now() -> None:
+            self._timers.pop(key, None)
+            if device in self._looking:
+                self._again.add(device)  # the look under way began before what we want verified
+            elif device in self._devices:
+                self._start(device)
+
+        self._timers[key] = asyncio.get_running_loop().call_later(after_s, now)
+
+    def _start(self, name: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._look(name))
+        self._looking[name] = task
+        task.add_done_callback(lambda _: self._done(name))
+
+    def _done(self, name: str) -> None:
+        self._looking.pop(name, None)
+        if name in self._again:
+            self._again.discard(name)
+            if name in self._devices and self._scheduler is not None:
+                self._start(name)
+
+    async def _look(self, name: str) -> None:
+        poller = self._pollers(name)
+        if poller is None:
+            return
+        began = self._clock.mono_s()
+        self.stats.looks += 1
+        try:
+            batch = await poller.poll(name)
+        except CannotLook as error:
+            batch = self._blind(name, error.why, error.detail)
+        except Exception:
+            # The second of the two broad catches: an exception never crosses the inbox, a blind
+            # batch does; and one device that trips a bug of ours must not stop the others.
+            self.stats.failed += 1
+            log.exception("looking at %s failed in a way no collector announces", name)
+            batch = self._blind(name, Blind.SKIPPED, "a bug in the collector; see the log")
+        self._took(self._clock.mono_s() - began)
+        await self._inbox.put(batch)
+
+    def _blind(self, name: str, why: Blind, detail: str) -> Batch:
+        self.stats.blind[why.value] = self.stats.blind.get(why.value, 0) + 1
+        return Batch(
+            device=name,
+            at=self._clock.now(),
+            mono_s=self._clock.mono_s(),
+            blind=why,
+            why=detail,
+        )
+
+
+def phases(interval_s: float) -> int:
+    """Return into how many phases an interval is cut."""
+    return max(1, min(3000, int(interval_s * PHASES_PER_S)))
+
+
+def phase_of(device: Device) -> int:
+    """Return a device's phase: the same at every start, spread evenly over many devices."""
+    return zlib.crc32(device.name.encode()) % phases(device.interval_s)
