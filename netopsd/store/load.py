@@ -1,0 +1,127 @@
+"""What is read back at start, and what old history is let go."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from netopsd.core.beliefs import FINAL
+from netopsd.core.outcome import Beliefs
+from netopsd.errors import StoreBroken
+from netopsd.store.merge import ZONES_APART
+from netopsd.store.shape import Shape, micros, plain, statement
+from netopsd.store.shapes import ALARMS, DEVICES, METERS, OUTAGES, PERIODS, SERVICES, TICKETS
+
+B = TypeVar("B")
+
+_FINAL = sorted(status.value for status in FINAL)
+CURRENT = ("alarms", "tickets", "devices", "services", "meters", "sla_periods", "outages", "outbox")
+
+
+def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
+    """Return the latest value of everything that is not history, in the order it was first kept.
+
+    Of SLA periods those of the newest month and of the one before it: whatever now is, and however
+    long nobody was looking. Raises StoreBroken for a row that says what no belief can.
+    """
+    tickets, outages, periods = TICKETS.table.c, OUTAGES.table.c, PERIODS.table.c
+    newest = sa.select(sa.func.max(periods.starts)).scalar_subquery()
+    since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
+    try:
+        return Beliefs(
+            alarms=_keyed(connection, ALARMS, lambda alarm: alarm.key),
+            tickets=_keyed(
+                connection,
+                TICKETS,
+                lambda ticket: ticket.id,
+                tickets.status.not_in(_FINAL),
+            ),
+            devices=_keyed(connection, DEVICES, lambda device: device.name),
+            services=_keyed(connection, SERVICES, lambda service: service.service),
+            outages=_keyed(connection, OUTAGES, lambda outage: outage.id, outages.ends.is_(None)),
+            periods=_keyed(
+                connection, PERIODS, lambda p: (p.service, p.period), periods.ends >= since
+            ),
+            meters=_keyed(connection, METERS, lambda m: (m.service, str(m.resource))),
+            sequences={
+                plain(name): value
+                for name, value in connection.execute("SELECT name, value FROM sequences")
+            },
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, ArithmeticError) as error:
+        raise StoreBroken(f"{path} holds a value netopsd cannot have written: {error!r}") from error
+
+
+def _keyed(
+    connection: sqlite3.Connection,
+    shape: Shape[B],
+    key: Callable[[B], Any],
+    where: sa.ColumnElement[bool] | None = None,
+) -> dict[Any, B]:
+    query = shape.select.order_by(sa.literal_column("rowid"))
+    if where is not None:
+        query = query.where(where)
+    beliefs = shape.beliefs(connection.execute(statement(query)))
+    return dict(zip(map(key, beliefs), beliefs, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How many rows of history were let go."""
+
+    changes: int = 0
+    notes: int = 0
+    events: int = 0
+    sent: int = 0
+    more: bool = False  # another call would find more
+
+
+_OLD: tuple[tuple[str, str], ...] = (
+    (
+        "alarm_changes",
+        # What is wrong now stays explained, however long it has been: only cleared alarms' lines.
+        "at < ? AND NOT EXISTS (SELECT 1 FROM alarms WHERE key = alarm_changes.alarm "
+        "AND phase != 'cleared')",
+    ),
+    (
+        "ticket_notes",
+        "at < ? AND NOT EXISTS (SELECT 1 FROM tickets WHERE id = ticket_notes.ticket "
+        f"AND status NOT IN ({', '.join(map(repr, _FINAL))}))",
+    ),
+    ("event_batches", "last_at < ?"),
+    ("outbox", "at < ? AND state = 'sent'"),
+)
+
+
+def prune(connection: sqlite3.Connection, before: datetime, many: int) -> Pruned:
+    """Delete up to `many` rows a table of history older than `before`; the caller commits.
+
+    Never an alarm, a ticket, an outage, a violation or a usage record; never a line about an
+    alarm that is not cleared or a ticket that is not final; never a message not delivered.
+    """
+    gone = [
+        connection.execute(
+            f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {old} LIMIT ?)",
+            (micros(before), many),
+        ).rowcount
+        for table, old in _OLD
+    ]
+    changes, notes, events, sent = gone
+    return Pruned(changes=changes, notes=notes, events=events, sent=sent, more=max(gone) >= many)
+
+
+def total(parts: Iterable[Pruned]) -> Pruned:
+    """Return the sum of `parts`."""
+    listed = list(parts)
+    return Pruned(
+        changes=sum(part.changes for part in listed),
+        notes=sum(part.notes for part in listed),
+        events=sum(part.events for part in listed),
+        sent=sum(part.sent for part in listed),
+    )

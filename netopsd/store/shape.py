@@ -1,0 +1,225 @@
+"""How a belief becomes a row and a row a belief, derived once from its fields and its table.
+
+Work goes by columns: all beliefs of a commit are taken apart by C-level attrgetters and put
+together as tuples by zip, with one converter per column that needs any. The same upsert through
+SQLAlchemy Core takes a multiple of this (tests/bench/store_rows.py measures it).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlmodel import AutoString
+
+from netopsd.core.model import Resource
+from netopsd.errors import CannotStore
+from netopsd.store.tables import Row
+
+B = TypeVar("B")
+Value = Any  # what sqlite3 binds: int, float, str, bytes or None
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PARTS = ("device", "table", "row")  # of a Resource
+_dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+def micros(at: datetime) -> int:
+    """Return microseconds since 1970 UTC. Exact. Raises TypeError for a naive datetime."""
+    since = at - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def instant(at: int) -> datetime:
+    """Return the aware UTC datetime of `at` microseconds."""
+    return EPOCH + timedelta(microseconds=at)
+
+
+def plain(text: str | bytes) -> str:
+    """Return the text of a TEXT column; a BLOB there is text with lone surrogates."""
+    return text if isinstance(text, str) else text.decode("utf-8", "surrogatepass")
+
+
+def bindable(text: str) -> str | bytes:
+    """Return `text` as sqlite3 can bind it: as it is, or as the BLOB that `plain` reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def statement(query: sa.sql.ClauseElement) -> str:
+    """Return SQL text of a Core statement without parameters, for the plain sqlite3 connection."""
+    return str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+
+
+def _number(value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise CannotStore("NaN has no place in a database: SQLite would keep it as NULL")
+    return value
+
+
+def _texts(value: tuple[str, ...]) -> str:
+    return _dumps(value) if value else "[]"
+
+
+def _tuple(text: str) -> tuple[str, ...]:
+    return () if text == "[]" else tuple(json.loads(text))
+
+
+def _maybe(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else convert(value)
+
+
+class Column(typing.NamedTuple):
+    """One column: where its value comes from, and how it is changed on the way in and out."""
+
+    name: str
+    path: str
+    into: Callable[[Any], Value] | None
+    out: Callable[[Any], Any] | None
+
+
+_PLAIN: tuple[None, None] = (None, None)
+_CONVERTERS: dict[tuple[type, type], tuple[Callable[[Any], Value] | None, Any]] = {
+    (datetime, int): (micros, instant),
+    (Decimal, str): (str, Decimal),
+    (bool, bool): (int, bool),  # a bool binds four times as slowly as an int
+    (int, str): (str, int),  # octets
+    (int, int): _PLAIN,
+    (float, float): _PLAIN,
+    (str, str): _PLAIN,
+}
+
+
+def _column(name: str, hint: Any, kept_as: type) -> Column:
+    """Return the column of a field of type `hint` in a column of Python type `kept_as`."""
+    if typing.get_origin(hint) is tuple:
+        return Column(name, name, _texts, _tuple)
+    optional = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    if optional:
+        (hint,) = (arg for arg in typing.get_args(hint) if arg is not types.NoneType)
+    if issubclass(hint, StrEnum):  # the word itself binds faster than a subclass of str
+        return Column(
+            name, f"{name}._value_", None, {word.value: word for word in hint}.__getitem__
+        )
+    if (hint, kept_as) not in _CONVERTERS:
+        raise TypeError(f"{name}: a {hint.__name__} is not kept in a {kept_as.__name__} column")
+    into, out = _CONVERTERS[hint, kept_as]
+    if optional and hint is float:
+        into = _number
+    elif optional:
+        into, out = into and _maybe(into), out and _maybe(out)
+    return Column(name, name, into, out)
+
+
+class Shape(Generic[B]):
+    """The two-way path between a belief and its table.
+
+    Every field must have its column and every column its field (or be a row number): a mismatch is
+    a TypeError when the store is imported, never a value silently lost.
+    """
+
+    def __init__(self, belief: type[B], row: type[Row]) -> None:
+        self.belief = belief
+        self.table: sa.Table = row.metadata.tables[row.__tablename__]
+        self.fields: list[tuple[str, int, int]] = []  # field, its first column, how many
+        columns: list[Column] = []
+        for name, hint in _hints(belief):
+            ours = _columns(name, hint, self.table)
+            self.fields.append((name, len(columns), len(ours)))
+            columns += ours
+        self.names = [column.name for column in columns]
+        if "resource" in self.table.c:  # the belief's name in an Outcome: str(Resource)
+            columns.append(Column("resource", "resource", str, None))
+        self.columns = columns
+        self._check()
+        self._get = attrgetter(*(column.path for column in columns))
+        self._into = [(i, c.into) for i, c in enumerate(columns) if c.into is not None]
+        self.select = sa.select(*(self.table.c[name] for name in self.names))
+        self.insert = _insert(self.table.name, [column.name for column in columns])
+        self.upsert = self.insert + self._otherwise()
+
+    def _check(self) -> None:
+        ours = {column.name for column in self.columns}
+        theirs = {c.name for c in self.table.c if not (c.name == "id" and "id" not in ours)}
+        if ours != theirs:
+            raise TypeError(
+                f"{self.belief.__name__} does not fit table {self.table.name}: fields without a "
+                f"column {sorted(ours - theirs)}, columns without a field {sorted(theirs - ours)}"
+            )
+
+    def _otherwise(self) -> str:
+        keys = {c.name for c in self.table.primary_key}
+        sets = [f'"{c.name}"=excluded."{c.name}"' for c in self.columns if c.name not in keys]
+        on = ", ".join(f'"{key}"' for key in sorted(keys))
+        return f" ON CONFLICT ({on}) DO UPDATE SET {', '.join(sets)}"
+
+    def rows(self, beliefs: Iterable[B], careful: bool = False) -> Iterator[tuple[Value, ...]]:
+        """Return one tuple of values per belief, in the order of `insert`.
+
+        `careful` also turns texts that sqlite3 cannot bind into BLOBs; it costs three times as much
+        and is used only after the plain way failed. Raises CannotStore.
+        """
+        columns: list[Iterable[Value]] = list(zip(*map(self._get, beliefs), strict=True))
+        if not columns:
+            return iter(())
+        for i, convert in self._into:
+            columns[i] = map(convert, columns[i])
+        if careful:
+            columns = [[_bound(value) for value in column] for column in columns]
+        return zip(*columns, strict=True)
+
+    def beliefs(self, rows: Iterable[Sequence[Any]]) -> list[B]:
+        """Return the beliefs of rows selected by `select`. Raises ValueError for a damaged one."""
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        if not columns:
+            return []
+        for i, column in enumerate(columns):
+            if bytes in set(map(type, column)):
+                columns[i] = [plain(v) if isinstance(v, bytes) else v for v in column]
+            if (convert := self.columns[i].out) is not None:
+                columns[i] = map(convert, columns[i])
+        values = [
+            columns[first] if many == 1 else map(Resource, *columns[first : first + many])
+            for _, first, many in self.fields
+        ]
+        make: Callable[..., B] = self.belief
+        names = [name for name, _, _ in self.fields]
+        return [make(**dict(zip(names, one, strict=True))) for one in zip(*values, strict=True)]
+
+
+def _hints(belief: type) -> list[tuple[str, Any]]:
+    hints = typing.get_type_hints(belief)
+    return [(field.name, hints[field.name]) for field in fields(belief)]
+
+
+def _columns(name: str, hint: Any, table: sa.Table) -> list[Column]:
+    if hint is Resource:
+        return [Column(f"{name}_{part}", f"{name}.{part}", None, None) for part in _PARTS]
+    if name not in table.c:
+        return [Column(name, name, None, None)]  # the check names it
+    kept = table.c[name].type
+    return [_column(name, hint, str if isinstance(kept, AutoString) else kept.python_type)]
+
+
+def _insert(table: str, names: Sequence[str]) -> str:
+    listed = ", ".join(f'"{name}"' for name in names)
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO {table} ({listed}) VALUES ({marks})"  # names come from our own tables
+
+
+def _bound(value: Value) -> Value:
+    return bindable(value) if isinstance(value, str) else value
