@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
+
+_LONE = re.compile("[\ud800-\udfff]")
 
 
 def canonical(value: Mapping[str, Any]) -> str:
@@ -18,7 +21,14 @@ def canonical(value: Mapping[str, Any]) -> str:
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    if text.isascii():
+        return text
+    return _LONE.sub(lambda found: f"\\\\u{ord(found.group()):04x}", text)  # read as by `unicode`
+
+
+def unicode(text: str) -> str:
+    """Return `text` with what is not Unicode (lone surrogates from devices' bytes) as "\\udcff"."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def digest(text: str) -> str:

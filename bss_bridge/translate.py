@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bss_bridge import care, tmforum
-from bss_bridge.canonical import canonical, digest, utc
+from bss_bridge.canonical import canonical, digest, unicode, utc
 from bss_bridge.credit import given_before, price
 from bss_bridge.settings import Contract, Customer, SinkSettings
 from netopsd.core.beliefs import Violation
@@ -86,7 +86,12 @@ class Translator:
         crowds = self._crowds(notices)
         return [
             Message(
-                key=one.key, sink=route, topic=one.topic, stream=one.stream, body=body, at=one.at
+                key=unicode(one.key),
+                sink=route,
+                topic=one.topic,
+                stream=one.stream,
+                body=body,
+                at=one.at,
             )
             for one, wanted in self._addressed(told, crowds)
             for body in (_envelope(one),)
@@ -266,7 +271,7 @@ def _envelope(told: Told) -> str:
     return canonical(
         {
             "version": 1,
-            "eventId": told.key,
+            "eventId": unicode(told.key),
             "eventType": tmforum.EVENT_TYPES.get(told.topic, "Event"),
             "eventTime": utc(told.at),
             "topic": told.topic,

@@ -170,7 +170,10 @@ def _parsed(text: str) -> Any:
     if len(text) > MOST_BYTES:
         raise Refused(f"body of {len(text)} characters is too large")
     try:
-        return json.loads(text)
+        body = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:  # a lone surrogate has no place in a database
+            json.dumps(body, ensure_ascii=False).encode()
+        return body
     except (ValueError, RecursionError) as error:
         raise Refused(f"body is no JSON: {_short(error)}") from error
 
