@@ -1,0 +1,306 @@
+"""One device: what was learnt of it, and how a look at it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+
+from collectors.snmp_poll.engine import Session, Values, Walked
+from collectors.snmp_poll.look import Learnt, LookPlan, clocks_of, wanted
+from collectors.snmp_poll.parse import ABSENCES
+from collectors.snmp_poll.rows import facts, learn
+from collectors.snmp_poll.settings import SnmpPollSettings, Target
+from collectors.snmp_poll.tables import TableSpec
+from netopsd.core.model import Batch, Blind, Kind
+from netopsd.errors import CannotLook
+from netopsd.ports import Clock
+
+GROW_AFTER = 20  # looks without trouble before packets become larger again
+CHANGES_S = 600.0  # walks asked for by changes are counted over so long
+IDLE_WALKS = 3  # so many walks for nothing, and a watched scalar is no longer believed
+RETRY_WALK_S = 60.0  # a walk that was cut short is tried again so soon
+UNFINISHED = frozenset({"timeout", "the walk took too long", "malformed answer"})
+TOO_OFTEN = "the rows change too often to follow"
+
+
+class Device:
+    """The state of one target. `look` is called by one at a time."""
+
+    def __init__(
+        self,
+        target: Target,
+        tables: Mapping[str, TableSpec],
+        settings: SnmpPollSettings,
+        session: Session,
+        clock: Clock,
+    ) -> None:
+        self.target = target
+        self.tables = {name: tables[name] for name in target.tables if name in tables}
+        self.session = session
+        self.lock = asyncio.Lock()
+        self._settings = settings
+        self._clock = clock
+        self._learnt = {
+            name: Learnt(spec, repetitions=settings.max_repetitions)
+            for name, spec in self.tables.items()
+        }
+        self._silent = True  # not heard yet: one cheap question before anything else
+        self._facts: dict[str, str] = {}
+        self._lacking: dict[str, str] = {}  # errors of the facts, and tables without an answer
+        self._absent: dict[str, str] = {}  # scalars the device does not have, by OID
+        self._plans: dict[tuple[str, ...], LookPlan] = {}
+        self._most = settings.oids_per_packet
+        self._clean = 0
+        self._changes: list[float] = []
+        self._uptime: int | None = None
+        # Devices started together are not to walk together for ever.
+        self._phase = 0.9 + 0.2 * (zlib.crc32(target.name.encode()) / 2**32)
+
+    async def look(self) -> Batch:
+        """Return one look. Raises CannotLook where the device told nothing."""
+        began = self._clock.mono_s()
+        try:
+            if self._silent:
+                await self.session.probe()
+            due = [t for t in self._learnt.values() if self._is_due(t, began)]
+            await self._learn_due(due, began)
+            plan, values = await self._read(due)
+            self._silent = False
+        except CannotLook as blind:
+            if blind.why is Blind.UNREACHABLE:
+                if not self._silent or self._plans:
+                    self._be_smaller()
+                self._silent = True
+            raise
+        for learnt in due:
+            learnt.due_s = max(learnt.due_s, began - learnt.spec.every) + learnt.spec.every
+        return self._batch(plan, values, began)
+
+    def _is_due(self, learnt: Learnt, now: float) -> bool:
+        return not learnt.spec.every or now + self.target.interval_s / 2 >= learnt.due_s
+
+    async def _learn_due(self, due: list[Learnt], now: float) -> None:
+        rewalk_s = self._settings.rewalk_s * self._phase
+        for learnt in due:
+            if now - learnt.walked_s >= rewalk_s:
+                learnt.idle_walks = 0
+                await self._walk(learnt)
+
+    async def _walk(self, learnt: Learnt) -> bool:
+        """Learn the rows anew; return whether they are other than before."""
+        spec = learnt.spec
+        columns = list(spec.texts if spec.scalar else spec.walked)
+        v1 = self.target.credentials.version == "1"
+        if v1 and not spec.scalar:  # a GET of what is absent fails as a whole: know beforehand
+            columns += [
+                c for c in spec.numbers if c not in columns and c.kind is not Kind.COUNTER64
+            ]
+        now = self._clock.mono_s()
+        if not columns:
+            learnt.walked_s = now
+            return False
+        repetitions = 2 if spec.scalar else learnt.repetitions
+        walked = await self.session.walk([c.oid for c in columns], repetitions)
+        learnt.walked_s = now
+        self._plans.clear()
+        if spec.scalar:
+            learnt.fresh = True
+            return self._keep_facts(learnt, walked)
+        learnt.repetitions = self._next_repetitions(walked, repetitions)
+        before = learnt.rows
+        rows = learn(spec, walked, self._settings.text_octets)
+        if before is not None and not UNFINISHED.isdisjoint(rows.errors.values()):
+            learnt.walked_s = now - self._settings.rewalk_s + RETRY_WALK_S
+            return False
+        learnt.rows, learnt.fresh, learnt.absent = rows, True, {}
+        if v1:
+            learnt.absent = {
+                (c.name, index): "noSuchName"
+                for c in spec.numbers
+                if c.oid in walked.columns and c.oid not in walked.errors
+                for index in rows.index
+                if index not in walked.columns[c.oid]
+            }
+        return before is None or (before.index, before.names) != (rows.index, rows.names)
+
+    def _next_repetitions(self, walked: Walked, asked: int) -> int:
+        took = walked.repetitions
+        if not took:
+            return asked
+        if took < asked:
+            return took
+        return min(self._settings.max_repetitions, took + max(1, took // 4))
+
+    def _keep_facts(self, learnt: Learnt, walked: Walked) -> bool:
+        told, errors = facts(learnt.spec, walked, self._settings.text_octets)
+        name = learnt.spec.name
+        # New mappings: batches already made keep theirs.
+        self._facts = {**self._facts, **told}
+        kept = {k: v for k, v in self._lacking.items() if not k.startswith(name + ".")}
+        self._lacking = {**kept, **{f"{name}.{column}": why for column, why in errors.items()}}
+        return False
+
+    def _plan(self, due: list[Learnt]) -> LookPlan:
+        key = tuple(learnt.spec.name for learnt in due)
+        plan = self._plans.get(key)
+        if plan is None:
+            v1 = self.target.credentials.version == "1"
+            asked, plan = wanted(due, v1, self._absent)
+            plan.query = self.session.plan(asked, self._most)
+            self._plans[key] = plan
+        return plan
+
+    async def _read(self, due: list[Learnt]) -> tuple[LookPlan, Values]:
+        """GET what is due; where that shows that the rows changed, learn them and GET again."""
+        plan = self._plan(due)
+        values = await self.session.get(plan.query)
+        stale = self._stale(plan, values)
+        believed = True
+        if stale:
+            believed = self._may_walk()
+            if believed:
+                for learnt, why in stale.items():
+                    changed = await self._walk(self._learnt[learnt])
+                    idle = 0 if changed or why != "watch" else 1
+                    state = self._learnt[learnt]
+                    state.idle_walks = state.idle_walks + 1 if idle else 0
+                plan = self._plan(due)
+                values = await self.session.get(plan.query)
+            else:
+                values = self._distrust(plan, values, stale)
+        self._adapt(values)
+        self._remember(plan, values, believed)
+        return plan, values
+
+    def _stale(self, plan: LookPlan, values: Values) -> dict[str, str]:
+        """Return the tables whose rows may have changed, and what says so."""
+        stale: dict[str, str] = {}
+        for slot, name, _ in plan.clocks:
+            if name == "sys_uptime_ticks" and slot not in values.wrong:
+                uptime = int(values.raw[slot])
+                if self._uptime is not None and uptime < self._uptime:
+                    stale = {s.layout.table: "uptime" for s in plan.segments}
+        for slot, learnt, oid in plan.watch:
+            known = learnt.watch.get(oid)
+            if known is None or slot in values.wrong or learnt.idle_walks >= IDLE_WALKS:
+                continue
+            if int(values.raw[slot]) != known:
+                stale.setdefault(learnt.spec.name, "watch")
+        if values.wrong:
+            for segment in plan.segments:
+                start = segment.counters.start
+                if not segment.learnt.fresh and any(
+                    start <= slot < segment.end and why in ABSENCES
+                    for slot, why in values.wrong.items()
+                ):
+                    stale.setdefault(segment.layout.table, "absent")
+        return {name: why for name, why in stale.items() if not self._learnt[name].spec.scalar}
+
+    def _may_walk(self) -> bool:
+        now = self._clock.mono_s()
+        self._changes = [at for at in self._changes if now - at < CHANGES_S]
+        if len(self._changes) >= self._settings.walks_per_10m:
+            return False
+        self._changes.append(now)
+        return True
+
+    def _distrust(self, plan: LookPlan, values: Values, stale: Mapping[str, str]) -> Values:
+        """Return `values` without the tables whose rows may have been renumbered."""
+        for segment in plan.segments:
+            if stale.get(segment.layout.table) in ("watch", "uptime"):
+                for slot in range(segment.counters.start, segment.end):
+                    values.wrong.setdefault(slot, TOO_OFTEN)
+        return values
+
+    def _adapt(self, values: Values) -> None:
+        if values.shrink:
+            self._be_smaller()
+            return
+        self._clean += 1
+        if self._clean >= GROW_AFTER and self._most < self._settings.oids_per_packet:
+            self._clean = 0
+            self._most = min(self._settings.oids_per_packet, self._most + max(1, self._most // 4))
+            self._plans.clear()
+
+    def _be_smaller(self) -> None:
+        self._most = max(1, self._most // 2)
+        self._clean = 0
+        self._plans.clear()
+
+    def _remember(self, plan: LookPlan, values: Values, believed: bool) -> None:
+        """Learn from what came: the clocks, the watched scalars, what is absent.
+
+        Where it is not `believed`, the rows are still to be learnt anew: the clock that said so
+        must say so again.
+        """
+        wrong = values.wrong
+        for slot, name, _ in plan.clocks if believed else ():
+            if name == "sys_uptime_ticks" and slot not in wrong:
+                self._uptime = int(values.raw[slot])
+        for slot, learnt, oid in plan.watch:
+            if slot not in wrong and (learnt.fresh or oid not in learnt.watch):
+                learnt.watch[oid] = int(values.raw[slot])
+        for segment in plan.segments:
+            segment.learnt.fresh = False
+        if wrong:
+            self._remember_absent(plan, wrong)
+
+    def _remember_absent(self, plan: LookPlan, wrong: Mapping[int, str]) -> None:
+        scalars = {slot: column.oid for slot, _, column in plan.clocks}
+        scalars |= {slot: oid for slot, _, oid in plan.watch}
+        for slot, why in wrong.items():
+            if slot in scalars:
+                if why in ABSENCES:
+                    self._absent[scalars[slot]] = why
+                    self._plans.clear()
+                continue
+            segment = next(s for s in plan.segments if s.counters.start <= slot < s.end)
+            column, index = segment.cell(slot)
+            stands_in = any(c.fallback_for == column.name for c in segment.learnt.spec.column)
+            if why in ABSENCES or (stands_in and " instead of " in why):
+                segment.learnt.absent[column.name, index] = why
+                self._plans.clear()
+
+    def _batch(self, plan: LookPlan, values: Values, began: float) -> Batch:
+        errors = {**plan.errors, **self._lacking}
+        clocks = clocks_of(plan, values, errors)
+        if values.wrong:
+            self._tell_wrong(plan, values.wrong, errors)
+        tables = tuple(
+            segment.table(values)
+            for segment in plan.segments
+            if not values.wrong or not _all_wrong(segment.counters.start, segment.end, values)
+        )
+        if not tables and not self._facts and len(values.wrong) == plan.size:
+            why = next(iter(errors.values()), "it offers nothing of what is asked for")
+            raise CannotLook(self.target.name, Blind.MALFORMED, why)
+        return Batch(
+            device=self.target.name,
+            at=values.at,
+            mono_s=values.mono_s,
+            took_s=self._clock.mono_s() - began,
+            tables=tables,
+            clocks=clocks,
+            facts=self._facts,
+            errors=errors,
+        )
+
+    def _tell_wrong(self, plan: LookPlan, wrong: Mapping[int, str], errors: dict[str, str]) -> None:
+        """Say once per column why it, or some of its rows, could not be read."""
+        for slot, _, column in plan.clocks:
+            why = wrong.get(slot)
+            if why is not None and not (column.optional and why in ABSENCES):
+                errors[f"system.{column.name}"] = why
+        for segment in plan.segments:
+            for slot in range(segment.counters.start, segment.end):
+                why = wrong.get(slot)
+                if why is None:
+                    continue
+                column, _ = segment.cell(slot)
+                if not (column.optional and why in ABSENCES):
+                    errors.setdefault(f"{segment.layout.table}.{column.name}", why)
+
+
+def _all_wrong(start: int, end: int, values: Values) -> bool:
+    return all(slot in values.wrong for slot in range(start, end))

@@ -1,0 +1,81 @@
+"""Looks at devices over SNMP: the Poller of netopsd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collectors.snmp_poll.device import Device
+from collectors.snmp_poll.engine import Session
+from collectors.snmp_poll.planned import PlannedSession
+from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
+from collectors.snmp_poll.stats import Counts, Stats
+from collectors.snmp_poll.udp import Transport
+from netopsd.core.model import Batch, Blind
+from netopsd.errors import CannotLook
+from netopsd.ports import Clock
+
+
+class SnmpPoller:
+    """Polls `targets` (by device name) for the `tables` each of them names."""
+
+    def __init__(
+        self,
+        settings: SnmpPollSettings,
+        tables: Mapping[str, TableSpec],
+        targets: Mapping[str, Target],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._tables = dict(tables)
+        self._targets = dict(targets)
+        self._clock = clock
+        self._counts = Counts()
+        self._transport = Transport(settings, self._counts)
+        self._devices: dict[str, Device] = {}
+
+    async def start(self) -> None:
+        """Open the sockets."""
+        await self._transport.start()
+
+    async def poll(self, device: str) -> Batch:
+        """Return one look at `device`. Raises CannotLook and nothing else."""
+        known = self._devices.get(device)
+        if known is None:
+            known = self._device(device)
+        async with known.lock:
+            return await known.look()
+
+    def _device(self, name: str) -> Device:
+        target = self._targets.get(name)
+        if target is None:
+            raise CannotLook(name, Blind.SKIPPED, "no such device is configured")
+        session = self._session(target)
+        made = Device(target, self._tables, self._settings, session, self._clock)
+        self._devices[name] = made
+        return made
+
+    def _session(self, target: Target) -> Session:
+        return PlannedSession(target, self._settings, self._transport, self._clock)
+
+    async def retarget(
+        self, targets: Mapping[str, Target], tables: Mapping[str, TableSpec]
+    ) -> None:
+        """Take a new configuration; devices that did not change keep what was learnt of them."""
+        self._targets, self._tables = dict(targets), dict(tables)
+        for name, device in list(self._devices.items()):
+            target = targets.get(name)
+            wanted = {t: tables[t] for t in target.tables if t in tables} if target else {}
+            if target != device.target or wanted != device.tables:
+                del self._devices[name]
+                await device.session.close()
+
+    def stats(self) -> Stats:
+        """Return what was counted since start."""
+        return self._counts.snapshot(self._transport.in_flight, self._transport.waiting)
+
+    async def close(self) -> None:
+        """Close every session and the sockets."""
+        for device in self._devices.values():
+            await device.session.close()
+        self._devices.clear()
+        await self._transport.close()

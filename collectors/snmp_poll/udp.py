@@ -1,0 +1,322 @@
+"""One UDP socket (two with IPv6) for all devices: requests out, their answers back, in time.
+
+An answer is taken where its request-id is one of ours that waits, and it comes from the address
+and port asked, in the version and community asked. Everything else is counted and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+from collections import deque
+from typing import Any, Protocol
+
+from collectors.snmp_poll.parse import request_id
+from collectors.snmp_poll.settings import SnmpPollSettings
+from collectors.snmp_poll.stats import Counts
+
+TICK_S = 0.025  # how finely time-outs are told apart
+BURST = 256  # answers taken before the event loop gets its turn
+SMALLEST_ID = 1 << 23  # below it a request-id would take fewer than four octets
+Address = tuple[Any, ...]
+
+
+class Peer:
+    """A device as the socket sees it. Made by `Transport.peer`."""
+
+    __slots__ = ("address", "any_source", "check", "retries", "sock", "timeout_s")
+
+    def __init__(self, sock: socket.socket, address: Address, check: bytes) -> None:
+        self.sock = sock
+        self.address = address
+        self.check = check  # how the contents of its messages begin: version, community
+        self.timeout_s = 2.0
+        self.retries = 2
+        self.any_source = False
+
+    def speaks(self, source: Address) -> bool:
+        """Return whether a datagram from `source` may be this device's."""
+        if source == self.address or self.any_source:
+            return True
+        return len(source) == 4 and (source[0], source[1], source[3]) == (
+            self.address[0],
+            self.address[1],
+            self.address[3],
+        )
+
+
+class Owner(Protocol):
+    """Who asked. Each call is about a request that is no longer in flight."""
+
+    garbled: bool  # set where the device sent something unreadable
+
+    def answered(self, request: Request, data: bytes, span: tuple[int, int]) -> None:
+        """Take the answer; `span` is where its request-id stands."""
+
+    def timed_out(self, request: Request) -> None:
+        """Send it again (the same id may still be answered), or forget it."""
+
+    def failed(self, request: Request, why: str) -> None:
+        """The machine could not send it at all."""
+
+
+class Request:
+    """One datagram on its way."""
+
+    __slots__ = (
+        "due",
+        "gone",
+        "head",
+        "id",
+        "mark",
+        "out",
+        "owner",
+        "packet",
+        "peer",
+        "tail",
+        "tries",
+        "wait_s",
+    )
+
+    def __init__(self, owner: Owner, peer: Peer, head: bytes, tail: bytes) -> None:
+        self.owner = owner
+        self.peer = peer
+        self.head = head
+        self.tail = tail
+        self.packet: Any = None  # the owner's
+        self.mark = 0  # the owner's
+        self.id = 0
+        self.tries = 0
+        self.wait_s = peer.timeout_s
+        self.due = 0
+        self.out = False  # on its way: sent, neither answered nor timed out
+        self.gone = False  # answered or forgotten: never to be sent again
+
+
+class Transport:
+    """Sends requests, at most so many unanswered at once, and finds whose answer it is."""
+
+    def __init__(self, settings: SnmpPollSettings, counts: Counts) -> None:
+        self._settings = settings
+        self.counts = counts
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sockets: dict[int, socket.socket] = {}
+        self._pending: dict[int, Request] = {}
+        self._queue: deque[Request] = deque()
+        self._wheel: dict[int, list[Request]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._ids: list[int] = []
+        self._out = 0
+        self._most = settings.max_in_flight
+
+    @property
+    def in_flight(self) -> int:
+        return self._out
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    async def start(self) -> None:
+        """Open the sockets. IPv6 is left out on a machine that has none."""
+        self._loop = asyncio.get_running_loop()
+        self._open(socket.AF_INET, "0.0.0.0")
+        try:
+            self._open(socket.AF_INET6, "::")
+        except OSError:
+            return
+
+    def _open(self, family: int, local: str) -> None:
+        assert self._loop is not None
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._enlarge(sock)
+            sock.bind((local, 0))
+        except OSError:
+            sock.close()
+            raise
+        self._sockets[family] = sock
+        self._loop.add_reader(sock.fileno(), self._readable, sock)
+
+    def _enlarge(self, sock: socket.socket) -> None:
+        # SO_RCVBUFFORCE goes beyond net.core.rmem_max and needs CAP_NET_ADMIN; else what we may.
+        force = getattr(socket, "SO_RCVBUFFORCE", 33)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force, self._settings.receive_buffer)
+        except OSError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer)
+
+    async def close(self) -> None:
+        """Close the sockets; what was under way fails."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for sock in self._sockets.values():
+            if self._loop is not None:
+                self._loop.remove_reader(sock.fileno())
+            sock.close()
+        self._sockets.clear()
+        stopped, self._pending = list(self._pending.values()), {}
+        queued, self._queue = list(self._queue), deque()
+        self._wheel.clear()
+        self._out = 0
+        for request in {id(r): r for r in stopped + queued}.values():
+            request.out, request.gone = False, True
+            request.owner.failed(request, "the poller was closed")
+
+    async def peer(self, address: str, port: int, check: bytes) -> Peer:
+        """Return the device at `address` (a name is looked up). Raises OSError."""
+        assert self._loop is not None, "start() first"
+        try:
+            ipaddress.ip_address(address.partition("%")[0])
+            numeric = True
+        except ValueError:
+            numeric = False
+        found: list[Any]
+        if numeric:  # needs no name server: may be done here
+            found = socket.getaddrinfo(
+                address, port, 0, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST
+            )
+        else:
+            found = await self._loop.getaddrinfo(address, port, type=socket.SOCK_DGRAM)
+        for each in found:
+            sock = self._sockets.get(each[0])
+            if sock is not None:
+                return Peer(sock, each[4], check)
+        raise OSError(f"no socket for the address of {address}")
+
+    def send(self, request: Request) -> None:
+        """Send `request` (again), now or when fewer are in flight."""
+        if self._out >= self._most or self._queue:
+            self._queue.append(request)
+        else:
+            self._send(request)
+
+    def _send(self, request: Request) -> None:
+        if request.gone:
+            return
+        number = request.id
+        if not number:
+            number = request.id = self._new_id()
+        peer = request.peer
+        assert self._loop is not None
+        try:
+            peer.sock.sendto(request.head + number.to_bytes(4, "big") + request.tail, peer.address)
+        except BlockingIOError:
+            self._queue.appendleft(request)
+            self._arm()
+            return
+        except OSError as error:
+            # Told later: the owner may send its next at once, and that may fail as well.
+            self._loop.call_soon(request.owner.failed, request, str(error))
+            return
+        self._pending[number] = request
+        self._out += 1
+        self.counts.sent += 1
+        request.out = True
+        request.tries += 1
+        due = int((self._loop.time() + request.wait_s) / TICK_S) + 1
+        request.due = due
+        bucket = self._wheel.get(due)
+        if bucket is None:
+            self._wheel[due] = [request]
+            if self._timer is None:
+                self._arm()
+        else:
+            bucket.append(request)
+
+    def _new_id(self) -> int:
+        while True:
+            if not self._ids:
+                self._ids = memoryview(os.urandom(4096)).cast("I").tolist()
+            number = self._ids.pop() & 0x7FFFFFFF
+            if number >= SMALLEST_ID and number not in self._pending:
+                return number
+
+    def forget(self, request: Request) -> None:
+        """Stop waiting for `request`; an answer to it is late from now on."""
+        request.gone = True
+        self._pending.pop(request.id, None)
+        if request.out:
+            request.out = False
+            self._out -= 1
+            self._pump()
+
+    def _pump(self) -> None:
+        queue = self._queue
+        while queue and self._out < self._most:
+            request = queue.popleft()
+            before = len(queue)
+            self._send(request)
+            if len(queue) > before:  # the socket is full: the next tick tries again
+                return
+
+    def _readable(self, sock: socket.socket) -> None:
+        receive, take = sock.recvfrom, self._take
+        try:
+            for _ in range(BURST):
+                take(*receive(65535))
+        except BlockingIOError:
+            pass
+        except OSError:
+            return  # a socket error of an earlier send (ICMP): its time-out tells
+
+    def _take(self, data: bytes, source: Address) -> None:
+        self.counts.received += 1
+        try:
+            opening, start, end = request_id(data)
+        except IndexError:
+            self.counts.decode_errors += 1
+            self._garbage(source)
+            return
+        request = self._pending.get(int.from_bytes(data[start:end], "big"))
+        if request is None:
+            self.counts.late += 1
+            return
+        peer = request.peer
+        if source != peer.address and not peer.speaks(source):
+            self.counts.wrong_source += 1
+            return
+        if not data.startswith(peer.check, opening):
+            self.counts.wrong_community += 1
+            request.owner.garbled = True
+            return
+        del self._pending[request.id]
+        request.gone = True
+        if request.out:
+            request.out = False
+            self._out -= 1
+        request.owner.answered(request, data, (start, end))
+        if self._queue:
+            self._pump()
+
+    def _garbage(self, source: Address) -> None:
+        """Tell who waits for `source` that it talks, but not SNMP. Its time-out stands."""
+        for request in self._pending.values():
+            if request.peer.speaks(source):
+                request.owner.garbled = True
+                return
+
+    def _arm(self) -> None:
+        if self._timer is None and self._loop is not None and self._sockets:
+            self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        assert self._loop is not None
+        now = int(self._loop.time() / TICK_S)
+        for due in sorted(tick for tick in self._wheel if tick <= now):
+            for request in self._wheel.pop(due):
+                if request.out and request.due == due:
+                    request.out = False
+                    self._out -= 1
+                    self.counts.timeouts += 1
+                    request.owner.timed_out(request)
+        self._pump()
+        if self._wheel or self._queue:
+            self._arm()
