@@ -1,0 +1,218 @@
+"""The simulated network on real sockets: one wildcard UDP socket serves every address.
+
+The kernel tells which loopback address a datagram was sent to (IP_PKTINFO) and is told which one
+to answer from, so thousands of devices need one descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from simulators import agent, events
+from simulators.device import Device
+from simulators.network import Network
+from simulators.notify import Told
+from simulators.scenario import At, Scenario
+from simulators.teller import Teller
+from simulators.truth import Truth
+
+IP_PKTINFO = 8  # Linux; Python names it from 3.12 on
+SO_BINDTODEVICE = 25
+PKTINFO = struct.Struct("=I4s4s")
+BUFFER = 1 << 23
+AT_ONCE = 64  # datagrams read before the loop gets its turn
+
+
+class Server:
+    """A running network. `start` opens, `close` ends; the constructor does neither."""
+
+    def __init__(self, said: Scenario, folder: Path, keep: Callable[[str], object]) -> None:
+        self._began = time.monotonic()
+        self.truth = Truth(datetime.now(UTC), keep)
+        users = {user.name: user for user in said.user}
+        self._users = users
+        self.teller = Teller(said.traps, users, self._send)
+        self.network = Network(said, folder, self.truth, self._tell)
+        self._by_address = {
+            socket.inet_aton(device.said.address): device
+            for device in self.network.devices.values()
+        }
+        self._said = said
+        self._sock: socket.socket | None = None
+        self._strange: socket.socket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = 0
+        self.unknown = 0  # datagrams to addresses nobody has
+
+    def now(self) -> float:
+        """Return the scenario's second."""
+        return time.monotonic() - self._began
+
+    async def start(self) -> None:
+        """Bind, and begin the story. OSError where the port is taken."""
+        self._sock = _open(self._said.network.port)
+        self._strange = _open(0)
+        self.port = self._sock.getsockname()[1]
+        self._began = time.monotonic()
+        self.truth.began = datetime.now(UTC)
+        asyncio.get_running_loop().add_reader(self._sock, self._readable)
+        now = self.now()
+        for device in self.network.devices.values():
+            device.settle(now)
+        self.network.topology.update()
+        self.truth.say(
+            "start",
+            now,
+            port=self.port,
+            seed=self._said.network.seed,
+            devices=len(self.network.devices),
+        )
+        self.network.settle(now, self.network.devices.values())
+        events.plan(self.network)
+        self._tasks.append(asyncio.create_task(self._sample(), name="truth"))
+        self._advance()
+
+    async def close(self) -> None:
+        """Write down the end and free everything."""
+        now = self.now()
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if self._timer:
+            self._timer.cancel()
+        if self._sock and self._strange:
+            asyncio.get_running_loop().remove_reader(self._sock)
+            self._sock.close()
+            self._strange.close()
+            self._sock = None
+        for device in self.network.devices.values():
+            self.network.octets(device, "end", now)
+        self.truth.say("end", now, **self.counts())
+
+    def counts(self) -> dict[str, int]:
+        """Return what was asked and answered so far."""
+        devices = self.network.devices.values()
+        return {
+            "requests": sum(device.requests for device in devices),
+            "responses": sum(device.responses for device in devices),
+            "varbinds": sum(device.varbinds for device in devices),
+            "refused": sum(device.refused for device in devices),
+            "unknown": self.unknown,
+            "traps": self.teller.sent,
+            "informs_acknowledged": self.teller.acknowledged,
+            "informs_given_up": self.teller.given_up,
+        }
+
+    def do(self, at: At) -> None:
+        """Do an event now, or `after` seconds from now. Raises ValueError."""
+        now = self.now()
+        if at.after:
+            self.network.after(now + at.after, partial(events.carry, self.network, at))
+        else:
+            events.carry(self.network, at, now)
+        self._advance()
+
+    # ---- time
+
+    def _advance(self) -> None:
+        self.network.advance(self.now())
+        if self._timer:
+            self._timer.cancel()
+        due = self.network.next_due()
+        if due is not None:
+            wait = max(0.0, due - self.now())
+            self._timer = asyncio.get_running_loop().call_later(wait, self._advance)
+
+    async def _sample(self) -> None:
+        every = self._said.network.sample_every
+        while every:
+            for n, device in enumerate(list(self.network.devices.values())):
+                self.network.octets(device, "interval", self.now())
+                if n % 10 == 9:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(every)
+
+    # ---- datagrams
+
+    def _readable(self) -> None:
+        sock = self._sock
+        if sock is None:
+            return
+        receive, devices, room = sock.recvmsg, self._by_address, socket.CMSG_SPACE(12)
+        for _ in range(AT_ONCE):
+            try:
+                data, control, _, source = receive(65535, room)
+            except BlockingIOError:
+                return
+            except ConnectionError:  # an ICMP error of an earlier answer: nobody listens there
+                continue
+            if not control:
+                continue
+            device = devices.get(control[0][2][8:12])
+            if device is None:
+                self.unknown += 1
+            elif device.answers:
+                self._handle(device, data, source)
+
+    def _handle(self, device: Device, data: bytes, source: tuple[str, int]) -> None:
+        random = device.random.random
+        if device.loss and random() < device.loss:
+            return
+        now = self.now()
+        if self.teller.targets and self.teller.heard(data, now, self.truth):
+            return
+        for one in agent.answer(device, data, now, self._users):
+            after = one.after + device.delay
+            copies = 1 + (device.duplicate > 0 and random() < device.duplicate)
+            if device.loss and random() < device.loss:
+                continue
+            for _ in range(copies):
+                if after:
+                    later = asyncio.get_running_loop().call_later
+                    later(after, self._send, device, one.data, source, one.strange)
+                else:
+                    self._send(device, one.data, source, one.strange)
+
+    def _send(
+        self, device: Device, data: bytes, to: tuple[str, int], strange: bool = False
+    ) -> None:
+        sock = self._strange if strange else self._sock
+        if sock is None or not (device.powered and device.reachable):
+            return
+        info = PKTINFO.pack(0, socket.inet_aton(device.said.address), b"\0\0\0\0")
+        with contextlib.suppress(OSError):  # a full buffer, nobody there: the network loses things
+            sock.sendmsg([data], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, to)
+
+    def _tell(self, device: Device, told: Told, at: At | None) -> None:
+        self.teller.tell(device, told, at, self.now(), self.truth, self._later)
+
+    def _later(self, due: float, act: Callable[[float], None]) -> None:
+        self.network.after(due, act)
+        asyncio.get_running_loop().call_soon(self._advance)
+
+
+def _open(port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        with contextlib.suppress(PermissionError):  # nothing from outside reaches 127/8 anyway
+            sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"lo")
+        sock.bind(("0.0.0.0", port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
