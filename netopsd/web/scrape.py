@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from netopsd.core.inventory import Device
 from netopsd.core.model import Table
 from netopsd.web.exposition import header, label_value, metric_name
-from netopsd.web.pages import BLOCK, Page, fill, fill_some
+from netopsd.web.labelled import BLOCK, Labelled, fill, fill_some
 
 EXACT = float(2**53)  # whole numbers up to here are exact as float64
 
@@ -33,13 +33,13 @@ class Ready:
     """One look at one table with its page."""
 
     device: str
-    page: Page
+    page: Labelled
     table: Table
     whole: NDArray[np.int64] | None  # the gauges where every one is a whole number
     holes: NDArray[np.bool_] | None  # gauge columns with absent rows; None: no column has any
 
     @staticmethod
-    def of(device: str, page: Page, table: Table) -> Ready:
+    def of(device: str, page: Labelled, table: Table) -> Ready:
         """Return the table with its gauges judged once for all columns."""
         gauges = table.gauges
         if not gauges.size:

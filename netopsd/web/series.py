@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Table
 from netopsd.ports import Clock
-from netopsd.web.pages import Page, build
+from netopsd.web.labelled import Labelled, build
 from netopsd.web.scrape import Ready, Scrape
 
 CHUNK = 64 * 1024  # characters sent at once
@@ -28,7 +28,7 @@ class _Held:
 
     table: Table
     mono_s: float
-    page: Page | None = None
+    page: Labelled | None = None
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from netopsd.clock import ManualClock
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Clocks, Layout, Table
-from netopsd.web import pages
+from netopsd.web import labelled
 from netopsd.web.exposition import label_value
 from netopsd.web.series import Series
 
@@ -239,11 +239,11 @@ def test_rows_that_labels_cannot_tell_apart_are_numbered(series: Series) -> None
 
 
 def test_an_endless_table_is_cut_and_the_rest_counted(series: Series) -> None:
-    rows = pages.LONGEST_TABLE + 7
+    rows = labelled.LONGEST_TABLE + 7
     names = tuple(f"p{i}" for i in range(rows))
     series.take(look("osl-gw1", ports(names), [[1] * rows] * 2, [[1.0] * rows]), GW1)
     told = [line for line in lines(series) if line.startswith("ifHCInOctets")]
-    assert len(told) == pages.LONGEST_TABLE
+    assert len(told) == labelled.LONGEST_TABLE
     assert series.hidden == 7
 
 

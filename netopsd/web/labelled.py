@@ -21,7 +21,7 @@ _NAME = "\x00"  # stands for the metric's name: label_value lets no control char
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Page:
+class Labelled:
     """The label sets of all rows of one layout as templates, in blocks of BLOCK rows.
 
     A block of two rows reads `NUL{device="a",site="b",ifIndex="1"} %s\\nNUL{device="a",… %s\\n`:
@@ -35,8 +35,8 @@ class Page:
     hidden: int  # rows beyond LONGEST_TABLE
 
 
-def build(layout: Layout, device: str, site: str) -> Generator[int, None, Page]:
-    """Label the rows of `layout`; yields what each block cost (in samples), returns the page.
+def build(layout: Layout, device: str, site: str) -> Generator[int, None, Labelled]:
+    """Label the rows of `layout`; yields what each block cost (in samples), returns the labels.
 
     Rows whose labels are equal once cut to length get a label `netopsd_row` with their number: a
     series must not be told twice.
@@ -54,7 +54,7 @@ def build(layout: Layout, device: str, site: str) -> Generator[int, None, Page]:
     for start in range(0, rows, BLOCK):
         block = labelled[start : start + BLOCK]
         blocks.append("".join([f"{front}{text.replace('%', '%%')}}} %s\n" for text in block]))
-    return Page(
+    return Labelled(
         layout=layout, site=site, blocks=tuple(blocks), rows=rows, hidden=len(layout.rows) - rows
     )
 

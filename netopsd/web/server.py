@@ -1,0 +1,174 @@
+"""The HTTP server inside the daemon's event loop: uvicorn without its signals and its logs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from netopsd.web.access import Access, Token
+from netopsd.web.guard import Guard
+from netopsd.web.house import House
+from netopsd.web.page import Page
+from netopsd.web.site import application
+
+MOST_CONNECTIONS = 256
+HEADERS_WITHIN_S = 10.0
+KEEP_ALIVE_S = 30
+LAST_WORDS_S = 2
+LARGEST_HEADERS = 16 * 1024
+
+
+class HttpSettings(Protocol):
+    """The [http] section. Port 0 takes a free one."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def token(self) -> Sequence[Token]: ...
+
+
+class _Connection(H11Protocol):
+    """One connection that must say what it wants in time, and makes room when it does not."""
+
+    _slow: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._make_room()
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        self._expect()
+        super().data_received(data)
+        if self.busy and self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        super().connection_lost(exc)
+
+    @property
+    def busy(self) -> bool:
+        """A request is complete enough to be worked on."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _expect(self) -> None:
+        """Start the time a request head may take, unless it runs already."""
+        if self._slow is None and not self.busy:
+            self._slow = self.loop.call_later(HEADERS_WITHIN_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._slow = None
+        if not self.busy:
+            self.transport.abort()
+
+    def _make_room(self) -> None:
+        """Close a connection that waits for its request, or this one where all are at work."""
+        for other in self.connections:
+            if other is not self and isinstance(other, _Connection) and not other.busy:
+                other.transport.abort()
+                return
+        self.transport.abort()
+
+
+class _Quiet(uvicorn.Server):
+    """uvicorn that leaves signals to the daemon and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: asyncio.Event) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening.set()
+
+
+class WebServer:
+    """Serves /metrics, health, the API and the pages.
+
+    `port` is the real one once `listening` is set. `hosts` are further names this server goes by;
+    localhost and any address are always accepted. `count` hears the status of every answer.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        house: House,
+        page: Page,
+        *,
+        version: str = "",
+        hosts: Sequence[str] = (),
+        count: Callable[[str], None] = lambda status: None,
+    ) -> None:
+        self._settings = settings
+        self._app = Guard(
+            application(house, page, version), Access(settings.token), hosts=hosts, count=count
+        )
+        self.listening = asyncio.Event()
+        self.port = settings.port
+
+    async def serve(self) -> None:
+        """Serve until cancelled; then finish running answers within two seconds.
+
+        Raises OSError where the address cannot be had.
+        """
+        sock = _bound(self._settings.host, self._settings.port)
+        self.port = sock.getsockname()[1]
+        server = _Quiet(_config(self._app), self.listening)
+        running = asyncio.ensure_future(server.serve(sockets=[sock]))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await running
+            raise
+        finally:
+            self.listening.clear()
+            sock.close()
+
+
+def _config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=LAST_WORDS_S,
+        h11_max_incomplete_event_size=LARGEST_HEADERS,
+    )
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
