@@ -299,7 +299,8 @@ def test_any_one_field_gone_wrong_is_booked_or_refused(topic: str, data: st.Data
     connection = sqlite3.connect(":memory:")
     for row in rows:
         for value in row.model_dump().values():
-            sqlite3.connect(":memory:").execute("SELECT ?", (value,)).close()
+            connection.execute("SELECT ?", (value,))
+    connection.close()
 
 
 def test_a_key_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
