@@ -1,0 +1,211 @@
+"""Hears traps and informs, and tells the inbox (ports.Listener).
+
+Receiving is urgent and kept apart from judging: what the kernel holds is taken at once, sorted by
+source, and judged a bounded number at a time. One `Events` goes to the inbox for each turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from collectors.snmp_codec.ber import DecodeError
+from collectors.snmp_codec.message import INFORM
+from collectors.snmp_trap.fair import Backlog, Datagram, Sources
+from collectors.snmp_trap.informs import Informs
+from collectors.snmp_trap.ledger import Ledger
+from collectors.snmp_trap.parse import Body, Notification, peek, read, response_to
+from collectors.snmp_trap.secured import Secured
+from collectors.snmp_trap.settings import TrapSettings
+from collectors.snmp_trap.udp import dropped, opened, passed_by_systemd, prepare
+from netopsd.core.model import Event, Events
+from netopsd.ports import Clock, Inbox, Worker
+
+RECEIVE_MOST = 1024  # datagrams taken from the kernel at once: a few ms
+JUDGE_MOST = 512  # judged at once: a few ms
+QUIET_S = 0.005  # a datagram that long after the last turn is judged at once
+GATHER_S = 0.02  # otherwise the next ones are waited for: a wake-up costs more than a trap
+MAX_OCTETS = 65_535
+V3 = 3
+
+
+class TrapListener:
+    """Traps and informs of the configured devices.
+
+    `devices` maps an address to the device's name. SNMPv3 needs `worker`, built for the handler
+    `collectors.snmp_trap.usm:begin`; without it, or without users, it is only counted.
+    """
+
+    def __init__(
+        self,
+        settings: TrapSettings,
+        devices: Mapping[str, str],
+        clock: Clock,
+        state_dir: Path,
+        worker: Worker | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ledger = Ledger()
+        self._backlog = Backlog(settings.backlog)
+        self._informs = Informs(clock, self._ledger, settings.backlog // 4)
+        self._secured = Secured(settings, clock, state_dir, worker, self._ledger)
+        self._communities = frozenset(
+            secret.get_secret_value().encode() for secret in settings.communities
+        )
+        self._sock: socket.socket | None = None
+        self._dropped_before = 0
+        self.receive_buffer = 0  # octets the kernel gave
+        self.know(devices)
+
+    def know(self, devices: Mapping[str, str]) -> None:
+        """Take `devices` for the configured sources from now on."""
+        self._devices = dict(devices)
+        self._sources = Sources(
+            self._devices,
+            frozenset(self._settings.forwarders),
+            (self._settings.source_rate, self._settings.network_rate),
+            self._settings.accept_unknown_sources,
+        )
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where it listens, once it does."""
+        return None if self._sock is None else self._sock.getsockname()[:2]
+
+    def stats(self) -> Mapping[str, int]:
+        """Return the counts of `Ledger`, and "in_flight": received and not dealt with yet.
+
+        received == the ends (Ledger.ended) + in_flight, at any moment the event loop can see.
+        """
+        if self._sock is not None:
+            self._ledger.kernel_dropped = dropped(self._sock) - self._dropped_before
+        flying = len(self._backlog) + len(self._secured) + len(self._informs)
+        return {**self._ledger.snapshot(), "in_flight": flying}
+
+    async def listen(self, inbox: Inbox) -> None:
+        """Hear until cancelled. Raises BadConfiguration where it cannot listen at all."""
+        passed = passed_by_systemd(os.environ, os.getpid())
+        with passed or opened(self._settings.listen) as sock:
+            self.receive_buffer = prepare(sock, self._settings.receive_buffer)
+            self._dropped_before = dropped(sock)
+            self._secured.begin()
+            self._sock = sock
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._informs.acknowledge(sock, inbox))
+                    tasks.create_task(self._secured.judge(sock, inbox, self._informs))
+                    await self._hear(sock, inbox)
+            finally:
+                self.stats()  # the last look at what the kernel dropped
+                self._sock = None
+
+    async def _hear(self, sock: socket.socket, inbox: Inbox) -> None:
+        last = self._clock.mono_s()
+        while True:
+            if not self._backlog:
+                await _readable(sock)
+                if self._clock.mono_s() - last < QUIET_S:
+                    await self._clock.sleep(GATHER_S)
+            self._receive(sock)
+            self._judge(inbox)
+            await self._clock.sleep(0)
+            last = self._clock.mono_s()
+
+    def _receive(self, sock: socket.socket) -> None:
+        """Take what the kernel holds, drop what may not be heard, queue the rest by source."""
+        now = self._clock.mono_s()
+        ledger, receive, sources = self._ledger, sock.recvmsg, self._sources
+        for _ in range(RECEIVE_MOST):
+            try:
+                data, ancillary, _, peer = receive(MAX_OCTETS, 128)
+            except OSError:  # nothing left, or an ICMP error of an earlier answer
+                return
+            ledger.received += 1
+            source = sources.by_host.get(peer[0]) or sources.stranger(peer[0])
+            if source is None:
+                ledger.unknown_source += 1
+                continue
+            if not (source.bucket.take(now) and source.network.take(now)):
+                ledger.rate_limited += 1
+                continue
+            kind = peek(data)
+            datagram = Datagram(source, data, kind, (peer, ancillary))
+            if not self._backlog.add(datagram, kind == INFORM):
+                ledger.overflow += 1
+
+    def _judge(self, inbox: Inbox) -> None:
+        """Tell the inbox of the fairest few of the backlog, equal ones as one with a count.
+
+        An equal one counts where the last of them came, so the order of a source's states holds.
+        """
+        folded: dict[tuple[str, str, Body], int] = {}
+        for datagram in self._backlog.take(JUDGE_MOST):
+            if datagram.kind == V3:
+                self._secured.add(datagram)
+                continue
+            said = self._read(datagram)
+            if said is None:
+                continue
+            source = datagram.source
+            device = source.device
+            if said.agent and source.address in self._settings.forwarders:
+                device = self._devices.get(said.agent, device)
+            if said.tag == INFORM:
+                self._inform(datagram, device, said)
+            else:
+                key = (source.address, device, said.body)
+                folded[key] = folded.pop(key, 0) + 1
+        self._tell(inbox, folded)
+
+    def _read(self, datagram: Datagram) -> Notification | None:
+        try:
+            said = read(datagram.data)
+        except DecodeError:
+            self._ledger.malformed += 1
+            return None
+        if said.community not in self._communities:
+            self._ledger.wrong_community += 1
+            return None
+        return said
+
+    def _tell(self, inbox: Inbox, folded: Mapping[tuple[str, str, Body], int]) -> None:
+        if not folded:
+            return
+        at = self._clock.now()
+        items = tuple(
+            Event(at=at, device=device, source=source, name=body.name, values=body.values,
+                  count=count)
+            for (source, device, body), count in folded.items()
+        )  # fmt: skip
+        total = sum(folded.values())
+        if inbox.offer(Events(at=at, items=items)):
+            self._ledger.emitted += total
+            self._ledger.folded += total - len(items)
+        else:
+            self._ledger.overflow += total
+
+    def _inform(self, datagram: Datagram, device: str, said: Notification) -> None:
+        event = Event(
+            at=self._clock.now(),
+            device=device,
+            source=datagram.source.address,
+            name=said.body.name,
+            values=said.body.values,
+            confirmed=True,
+        )
+        self._informs.add(datagram, event, lambda: response_to(datagram.data))
+
+
+async def _readable(sock: socket.socket) -> None:
+    """Return once `sock` has something."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock)

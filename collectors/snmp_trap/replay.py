@@ -1,0 +1,76 @@
+"""Whether an authentic SNMPv3 message is timely and new (RFC 3414 sections 2.2.3, 3.2 (7) b). Pure.
+
+Only messages whose authentication was verified may come here: their times are trusted. RFC 3414
+lets a message be repeated within 150 s; here it is remembered by its authentication parameters and
+taken once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from collectors.snmp_trap.engine import MOST_BOOTS, Heard
+
+WINDOW_S = 150
+REMEMBER_S = 300.0
+MOST_REMEMBERED = 100_000
+
+
+@dataclass(slots=True)
+class _Clock:
+    boots: int
+    time: int  # latest engine time received
+    mono_s: float | None  # when that was; None: before we started
+    floor: tuple[int, int]  # (boots, time): nothing from here or before is taken
+
+
+class Timeline:
+    """The clocks of the engines that send us traps, and what they sent lately."""
+
+    def __init__(self, heard: Mapping[bytes, Heard]) -> None:
+        self._clocks = {
+            engine: _Clock(moment.boots, moment.time, None, (moment.boots, moment.time))
+            for engine, moment in heard.items()
+        }
+        self._seen: OrderedDict[tuple[bytes, bytes], tuple[float, int, int]] = OrderedDict()
+        self.moved: dict[bytes, Heard] = {}  # since the caller last emptied it
+
+    def refusal(self, engine: bytes, moment: Heard, auth: bytes, mono_s: float) -> str:
+        """Return "" and remember the message, or why it is refused: "not_in_window", "replayed".
+
+        `auth` is its msgAuthenticationParameters, which differ for any two messages.
+        """
+        clock = self._clocks.get(engine)
+        boots, time = moment.boots, moment.time
+        if boots == MOST_BOOTS or (clock is not None and self._late(clock, boots, time, mono_s)):
+            return "not_in_window"
+        if (engine, auth) in self._seen or (clock is not None and (boots, time) <= clock.floor):
+            return "replayed"
+        if clock is None:
+            clock = self._clocks[engine] = _Clock(boots, time, mono_s, (-1, -1))
+            self.moved[engine] = moment
+        elif (boots, time) > (clock.boots, clock.time):
+            clock.boots, clock.time, clock.mono_s = boots, time, mono_s
+            self.moved[engine] = moment
+        self._remember((engine, auth), (mono_s, boots, time))
+        return ""
+
+    @staticmethod
+    def _late(clock: _Clock, boots: int, time: int, mono_s: float) -> bool:
+        passed = 0 if clock.mono_s is None else int(mono_s - clock.mono_s)
+        return boots < clock.boots or (
+            boots == clock.boots and time < clock.time + passed - WINDOW_S
+        )
+
+    def _remember(self, key: tuple[bytes, bytes], what: tuple[float, int, int]) -> None:
+        """Forget what the window refuses anyway. What must go earlier raises the floor."""
+        self._seen[key] = what
+        while self._seen:
+            (engine, _), (at, boots, time) = next(iter(self._seen.items()))
+            if len(self._seen) <= MOST_REMEMBERED and at + REMEMBER_S > what[0]:
+                return
+            self._seen.popitem(last=False)
+            clock = self._clocks[engine]
+            clock.floor = max(clock.floor, (boots, time))
