@@ -144,6 +144,15 @@ def judged(path: Path) -> Iterator[None]:
         raise CannotStore(f"{path}: {error}") from error
 
 
+@contextmanager
+def sane(path: Path) -> Iterator[None]:
+    """Turn the failure to make a belief of a row into StoreBroken."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OverflowError, ArithmeticError) as error:
+        raise StoreBroken(f"{path} holds a value netopsd cannot have written: {error!r}") from error
+
+
 def check(connection: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> None:
     """Look at every page of `tables`. Raises StoreBroken, naming the damage and the way out."""
     for table in tables:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 
 from netopsd.core.beliefs import FINAL
 from netopsd.core.outcome import Beliefs
-from netopsd.errors import StoreBroken
+from netopsd.store import connect
 from netopsd.store.merge import ZONES_APART
 from netopsd.store.shape import Shape, micros, plain, statement
 from netopsd.store.shapes import ALARMS, DEVICES, METERS, OUTAGES, PERIODS, SERVICES, TICKETS
@@ -33,7 +35,7 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     tickets, outages, periods = TICKETS.table.c, OUTAGES.table.c, PERIODS.table.c
     newest = sa.select(sa.func.max(periods.starts)).scalar_subquery()
     since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
-    try:
+    with connect.sane(path), _no_collection():
         return Beliefs(
             alarms=_keyed(connection, ALARMS, lambda alarm: alarm.key),
             tickets=_keyed(
@@ -54,8 +56,18 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
                 for name, value in connection.execute("SELECT name, value FROM sequences")
             },
         )
-    except (ValueError, KeyError, TypeError, OverflowError, ArithmeticError) as error:
-        raise StoreBroken(f"{path} holds a value netopsd cannot have written: {error!r}") from error
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector: a load makes a million objects that all stay (a fifth faster)."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _keyed(

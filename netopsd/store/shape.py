@@ -43,7 +43,11 @@ def micros(at: datetime) -> int:
 
 def instant(at: int) -> datetime:
     """Return the aware UTC datetime of `at` microseconds."""
-    return EPOCH + timedelta(microseconds=at)
+    return EPOCH + timedelta(0, 0, at)
+
+
+def _instant_or_none(at: int | None) -> datetime | None:
+    return None if at is None else EPOCH + timedelta(0, 0, at)
 
 
 def plain(text: str | bytes) -> str:
@@ -120,6 +124,8 @@ def _column(name: str, hint: Any, kept_as: type) -> Column:
     into, out = _CONVERTERS[hint, kept_as]
     if optional and hint is float:
         into = _number
+    elif optional and hint is datetime:
+        into, out = _maybe(micros), _instant_or_none  # most of a load's time is here
     elif optional:
         into, out = into and _maybe(into), out and _maybe(out)
     return Column(name, name, into, out)

@@ -1,0 +1,308 @@
+"""Lists of what is stored, for people: from the daemon or any other process, while it runs.
+
+A reader cannot write and never checkpoints (the file is open read-only, `query_only`), so it is
+never in the way of the one connection that writes. Each call opens, reads one consistent state,
+and closes: call it from a thread, not on the event loop. Newest first, at most `limit`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from netopsd.core.beliefs import (
+    Alarm,
+    Change,
+    DeviceState,
+    Meter,
+    Outage,
+    Phase,
+    ServiceState,
+    Severity,
+    SlaPeriod,
+    Ticket,
+    TicketNote,
+    TicketStatus,
+    UsageRecord,
+    Violation,
+)
+from netopsd.core.model import Event
+from netopsd.errors import StoreBroken
+from netopsd.ports import Pending
+from netopsd.store import connect, events, migrations, outbox, shapes
+from netopsd.store.connect import DiskFull, Locked
+from netopsd.store.shape import Shape, bindable, instant, micros, plain
+from netopsd.store.tables import Row
+
+B = TypeVar("B")
+LIMIT = 1000
+_EVENTS: sa.Table = Row.metadata.tables["event_batches"]
+_OUTBOX: sa.Table = Row.metadata.tables["outbox"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `since` to before `until`; None leaves an end open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def has(self, at: datetime) -> bool:
+        """Return whether `at` lies within."""
+        return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
+
+    def of(self, first: Any, last: Any = None) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions for rows that reach from `first` to `last` to touch the span."""
+        touching: list[sa.ColumnElement[bool]] = []
+        if self.since is not None:
+            touching.append((first if last is None else last) >= micros(self.since))
+        if self.until is not None:
+            touching.append(first < micros(self.until))
+        return touching
+
+
+ALWAYS = Span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """A message and what became of it: waiting, parked or sent."""
+
+    pending: Pending
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputed:
+    """A permanent key seen again with other contents: what is kept and what was refused."""
+
+    kind: str  # usage | message
+    sink: str
+    key: str
+    at: datetime
+    kept: str
+    refused: str
+
+
+class Reader:
+    """Reads the database at `url`. Every method may raise StoreBroken and StoreTooNew."""
+
+    def __init__(self, url: str) -> None:
+        self.path = connect.database_path(url)
+
+    def alarms(
+        self,
+        *,
+        phases: Sequence[Phase] = (),
+        severities: Sequence[Severity] = (),
+        device: str = "",
+        limit: int = LIMIT,
+    ) -> list[Alarm]:
+        c = shapes.ALARMS.table.c
+        only = [*_among(c.phase, phases), *_among(c.severity, severities)]
+        only += _is(c.resource_device, device)
+        return self._list(shapes.ALARMS, only, c.changed_at, limit)
+
+    def changes(
+        self, *, alarm: str = "", what: str = "", span: Span = ALWAYS, limit: int = LIMIT
+    ) -> list[Change]:
+        c = shapes.CHANGES.table.c
+        only = [*_is(c.alarm, alarm), *_is(c.what, what), *span.of(c.at)]
+        return self._list(shapes.CHANGES, only, c.id, limit)
+
+    def tickets(
+        self, *, statuses: Sequence[TicketStatus] = (), cause: str = "", limit: int = LIMIT
+    ) -> list[Ticket]:
+        c = shapes.TICKETS.table.c
+        only = [*_among(c.status, statuses), *_is(c.cause, cause)]
+        return self._list(shapes.TICKETS, only, c.opened_at, limit)
+
+    def ticket(self, id: str) -> Ticket | None:
+        """Return one ticket, final ones too; None where there is none."""
+        found = self._list(shapes.TICKETS, _is(shapes.TICKETS.table.c.id, id or "\0"), None, 1)
+        return found[0] if found else None
+
+    def notes(self, ticket: str, *, limit: int = LIMIT) -> list[TicketNote]:
+        c = shapes.NOTES.table.c
+        return self._list(shapes.NOTES, _is(c.ticket, ticket), c.id, limit)
+
+    def devices(self, *, limit: int = LIMIT) -> list[DeviceState]:
+        return self._list(shapes.DEVICES, [], None, limit)
+
+    def services(self, *, limit: int = LIMIT) -> list[ServiceState]:
+        return self._list(shapes.SERVICES, [], None, limit)
+
+    def outages(
+        self, *, service: str = "", span: Span = ALWAYS, limit: int = LIMIT
+    ) -> list[Outage]:
+        c = shapes.OUTAGES.table.c
+        end = sa.func.coalesce(c.ends, 2**62)  # an open one reaches for ever
+        only = [*_is(c.service, service), *span.of(c.starts, end)]
+        return self._list(shapes.OUTAGES, only, c.starts, limit)
+
+    def periods(
+        self, *, service: str = "", period: str = "", limit: int = LIMIT
+    ) -> list[SlaPeriod]:
+        c = shapes.PERIODS.table.c
+        only = [*_is(c.service, service), *_is(c.period, period)]
+        return self._list(shapes.PERIODS, only, c.starts, limit)
+
+    def violations(
+        self, *, service: str = "", customer: str = "", period: str = "", limit: int = LIMIT
+    ) -> list[Violation]:
+        c = shapes.VIOLATIONS.table.c
+        only = [*_is(c.service, service), *_is(c.customer, customer), *_is(c.period, period)]
+        return self._list(shapes.VIOLATIONS, only, c.detected_at, limit)
+
+    def meters(self, *, service: str = "", limit: int = LIMIT) -> list[Meter]:
+        only = _is(shapes.METERS.table.c.service, service)
+        return self._list(shapes.METERS, only, None, limit)
+
+    def usage(
+        self, *, service: str = "", customer: str = "", span: Span = ALWAYS, limit: int = LIMIT
+    ) -> list[UsageRecord]:
+        c = shapes.USAGE.table.c
+        only = [*_is(c.service, service), *_is(c.customer, customer), *span.of(c.starts)]
+        return self._list(shapes.USAGE, only, c.starts, limit)
+
+    def events(
+        self,
+        *,
+        device: str = "",
+        source: str = "",
+        name: str = "",
+        span: Span = ALWAYS,
+        limit: int = LIMIT,
+    ) -> list[Event]:
+        """Return traps and notifications. Unpacks no more rows than it takes to find `limit`."""
+        wanted = {"device": device, "source": source, "name": name}
+        c = _EVENTS.c
+        only = span.of(c.first_at, c.last_at)
+        for field, text in wanted.items():
+            if text:
+                only.append(sa.func.instr(c[field + "s"], events.searchable(text)) > 0)
+        query = sa.select(c.lines).where(*only).order_by(c.id.desc())
+        found: list[Event] = []
+        for (lines,) in self._rows(query):
+            with connect.sane(self.path):
+                unpacked = events.unpack(lines)
+            found += (
+                event
+                for event in reversed(unpacked)
+                if span.has(event.at)
+                and all(not text or getattr(event, field) == text for field, text in wanted.items())
+            )
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def outbox(
+        self,
+        *,
+        sink: str = "",
+        states: Sequence[str] = ("waiting", "parked"),
+        stream: str = "",
+        limit: int = LIMIT,
+    ) -> list[Posted]:
+        """Return messages, oldest first."""
+        c = _OUTBOX.c
+        only = [*_among(c.state, states), *_is(c.sink, sink), *_is(c.stream, stream)]
+        columns = [c[name.strip()] for name in outbox.COLUMNS.split(",")]
+        query = sa.select(*columns, c.state).where(*only).order_by(c.id).limit(limit)
+        return [
+            Posted(pending=outbox.pending(row), state=state) for *row, state in self._rows(query)
+        ]
+
+    def disputes(self, *, limit: int = LIMIT) -> list[Disputed]:
+        c = Row.metadata.tables["disputes"].c
+        query = sa.select(c.kind, c.sink, c.key, c.at, c.kept, c.refused)
+        return [
+            Disputed(
+                kind=kind,
+                sink=plain(sink),
+                key=plain(key),
+                at=instant(at),
+                kept=plain(kept),
+                refused=plain(refused),
+            )
+            for kind, sink, key, at, kept, refused in self._rows(
+                query.order_by(c.id.desc()).limit(limit)
+            )
+        ]
+
+    def tally(self) -> Mapping[str, int]:
+        """Return how many there are of everything, as of one moment.
+
+        "alarms.<phase>", "alarms.suppressed" (explained by a root), "changes.<what>",
+        "tickets.<status>", "outages.open", "outages.ended", "sla_periods", "violations",
+        "usage_records", "events", "outbox.<state>.<sink>", "topics.<topic>", "disputes".
+        """
+        counts: Counter[str] = Counter()
+        parts = (
+            ("alarms.", "SELECT phase, count(*) FROM alarms GROUP BY 1"),
+            ("alarms.", "SELECT 'suppressed', count(*) FROM alarms WHERE root != ''"),
+            ("changes.", "SELECT what, count(*) FROM alarm_changes GROUP BY 1"),
+            ("tickets.", "SELECT status, count(*) FROM tickets GROUP BY 1"),
+            (
+                "outages.",
+                "SELECT iif(ends IS NULL, 'open', 'ended'), count(*) FROM outages GROUP BY 1",
+            ),
+            ("", "SELECT 'sla_periods', count(*) FROM sla_periods"),
+            ("", "SELECT 'violations', count(*) FROM violations"),
+            ("", "SELECT 'usage_records', count(*) FROM usage_records"),
+            ("", "SELECT 'events', coalesce(sum(count), 0) FROM event_batches"),
+            ("outbox.", "SELECT state || '.' || sink, count(*) FROM outbox GROUP BY state, sink"),
+            ("topics.", "SELECT topic, count(*) FROM outbox GROUP BY 1"),
+            ("", "SELECT 'disputes', count(*) FROM disputes"),
+        )
+        union = " UNION ALL ".join(
+            f"SELECT '{prefix}' || name, many FROM (SELECT '' AS name, 0 AS many WHERE 0 "
+            f"UNION ALL {query})"
+            for prefix, query in parts
+        )
+        for name, many in self._rows(sa.text(union)):
+            counts[plain(name)] += many
+        return counts
+
+    def _list(
+        self,
+        shape: Shape[B],
+        only: Sequence[sa.ColumnElement[bool]],
+        newest: Any,
+        limit: int,
+    ) -> list[B]:
+        order = sa.literal_column("rowid") if newest is None else newest.desc()
+        query = shape.select.where(*only).order_by(order).limit(limit)
+        with connect.sane(self.path):
+            return shape.beliefs(self._rows(query))
+
+    def _rows(self, query: sa.Executable) -> Iterator[tuple[Any, ...]]:
+        compiled = query.compile(  # type: ignore[attr-defined]
+            dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True}
+        )
+        values = [compiled.params[name] for name in compiled.positiontup or ()]
+        bound = [bindable(value) if isinstance(value, str) else value for value in values]
+        try:
+            with closing(connect.reader(self.path)) as connection, connect.judged(self.path):
+                found = migrations.version(connection)
+                migrations.check_version(found, self.path)
+                if found < migrations.STEPS[-1].version:
+                    raise StoreBroken(f"{self.path} has an older schema: start netopsd once")
+                yield from connection.execute(str(compiled), bound)
+        except (DiskFull, Locked) as error:
+            raise StoreBroken(str(error)) from error
+
+
+def _is(column: Any, text: str) -> list[sa.ColumnElement[bool]]:
+    return [column == text] if text else []
+
+
+def _among(column: Any, words: Sequence[str]) -> list[sa.ColumnElement[bool]]:
+    return [column.in_([str(word) for word in words])] if words else []

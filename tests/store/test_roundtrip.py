@@ -1,0 +1,205 @@
+"""What is written is read back equal, whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sqlite3
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from netopsd.core import beliefs, model
+from netopsd.core.beliefs import FINAL
+from netopsd.core.outcome import Beliefs, Outcome
+from netopsd.errors import CannotStore, StoreBroken
+from netopsd.store import shapes
+from netopsd.store.memory import MemoryStore
+from netopsd.store.read import Reader, Span
+from netopsd.store.shape import Shape
+from netopsd.store.sqlite import SqliteStore
+from netopsd.store.tables import SequenceRow
+from tests.store.contract import T0, alarm, later, message, meter, raised, ticket, usage
+from tests.store.strategies import outcomes
+
+SHAPES = [value for value in vars(shapes).values() if isinstance(value, Shape)]
+
+
+def url(where: Path) -> str:
+    return f"sqlite:///{where}/netopsd.db"
+
+
+def database(where: Path, *written: Outcome, **options: Any) -> tuple[SqliteStore, Beliefs]:
+    """Return a closed store that `written` was committed to, and what it believed."""
+    store = SqliteStore(url(where), ballast_bytes=0, **options)
+
+    async def tell() -> Beliefs:
+        await store.open()
+        try:
+            for outcome in written:
+                await store.commit([outcome], [])
+            return await store.load()
+        finally:
+            await store.close()
+
+    return store, asyncio.run(tell())
+
+
+def test_every_belief_and_history_has_a_table_that_fits_its_fields() -> None:
+    kept = {shape.belief for shape in SHAPES}
+    stored = {
+        value
+        for value in vars(beliefs).values()
+        if isinstance(value, type) and value.__module__ == beliefs.__name__
+    }
+    assert kept == {value for value in stored if hasattr(value, "__dataclass_fields__")}
+    for shape in SHAPES:
+        assert [name for name, _, _ in shape.fields] == [f.name for f in fields(shape.belief)]
+
+
+def test_every_outcome_the_core_makes_is_written() -> None:
+    told = {f.name for f in fields(Outcome)}
+    passing = {"notices", "verify", "private", "inventory"}  # live no longer than the process
+    assert told - passing == {
+        *("alarms", "changes", "tickets", "ticket_notes", "devices", "services", "outages"),
+        *("periods", "violations", "meters", "meters_gone", "usage", "sequences", "events"),
+    }
+    assert set(SequenceRow.model_fields) == {"name", "value"}
+
+
+def test_an_event_s_line_holds_all_its_fields() -> None:
+    told = ["at", "device", "source", "name", "values", "authenticated", "confirmed", "count"]
+    told += ["alarm", "resource", "severity", "text"]
+    assert [f.name for f in fields(model.Event)] == told
+
+
+def test_a_belief_without_a_column_for_a_field_cannot_even_be_imported() -> None:
+    with pytest.raises(TypeError, match=r"without a column .*'key'.* without a field"):
+        Shape(beliefs.Alarm, SequenceRow)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(outcomes())
+def test_whatever_is_committed_is_read_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, outcome: Outcome
+) -> None:
+    where = tmp_path_factory.mktemp("any")
+    _, believed = database(where, outcome)
+    twin = MemoryStore()
+    asyncio.run(twin.commit([outcome], []))
+    assert believed == asyncio.run(twin.load())
+    read = Reader(url(where))
+    assert read.changes() == outcome.changes[::-1]
+    assert sorted(read.tickets(), key=repr) == sorted(outcome.tickets.values(), key=repr)
+    assert sorted(read.outages(), key=repr) == sorted(outcome.outages.values(), key=repr)
+    assert sorted(read.periods(), key=repr) == sorted(outcome.periods.values(), key=repr)
+    assert sorted(read.violations(), key=repr) == sorted(outcome.violations.values(), key=repr)
+    assert sorted(read.usage(), key=repr) == sorted(twin.usage.values(), key=repr)
+    assert [event_facts(e) for e in read.events()] == [event_facts(e) for e in outcome.events[::-1]]
+    assert len(read.disputes()) == len(twin.disputes)
+
+
+def event_facts(event: model.Event) -> dict[str, Any]:
+    return {f.name: getattr(event, f.name) for f in fields(event)}
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        raised(alarm(flap_weight=math.nan)),
+        raised(alarm(count=2**63)),
+        Outcome(meters={("acme-internet", "r"): meter(discontinuity=math.nan)}),
+        raised(alarm(text=None)),
+    ],
+    ids=["a NaN", "an integer beyond 64 bits", "a NaN where nothing would do", "no text at all"],
+)
+def test_a_value_that_has_no_place_is_refused_whole_and_the_store_goes_on(
+    tmp_path: Path, outcome: Outcome
+) -> None:
+    store = SqliteStore(url(tmp_path), ballast_bytes=0)
+
+    async def tell() -> None:
+        await store.open()
+        with pytest.raises(CannotStore):
+            await store.commit([raised(alarm("fine")), outcome], [message()])
+        assert (await store.load()).alarms == {}
+        assert await store.pending() == []
+        await store.commit([raised(alarm("fine"))], [])
+        assert len((await store.load()).alarms) == 1
+        await store.close()
+
+    asyncio.run(tell())
+
+
+def test_octets_and_money_are_text_and_times_are_microseconds(tmp_path: Path) -> None:
+    database(tmp_path, Outcome(usage=[usage()]))
+    with sqlite3.connect(tmp_path / "netopsd.db") as raw:
+        row = raw.execute("SELECT in_octets, completeness, starts FROM usage_records").fetchone()
+    raw.close()
+    assert row == ("18446744073709551621", "1.0000", 1795428000_000_000)
+
+
+def test_a_row_no_belief_can_say_is_named_and_not_guessed_at(tmp_path: Path) -> None:
+    store, _ = database(tmp_path, raised(alarm()))
+    with sqlite3.connect(store.path) as raw:
+        raw.execute("UPDATE alarms SET severity = 'catastrophic'")
+    raw.close()
+    with pytest.raises(StoreBroken, match="catastrophic"):
+        database(tmp_path)
+    with pytest.raises(StoreBroken, match="catastrophic"):
+        Reader(url(tmp_path)).alarms()
+
+
+def test_a_reader_finds_what_it_is_asked_for_and_no_more(tmp_path: Path) -> None:
+    closed = ticket(id="TT-2", status=min(FINAL), opened_at=later(5))
+    gone = alarm("osl-gw2", phase=beliefs.Phase.CLEARED, changed_at=later(99))
+    traps = [
+        model.Event(at=later(n), device=f"gw{n % 3}", source=f"192.0.2.{n}", name="1.3.6")
+        for n in range(2500)
+    ]
+    database(
+        tmp_path,
+        raised(alarm(), gone),
+        Outcome(
+            tickets={"TT-1": ticket(id="TT-1"), "TT-2": closed},
+            ticket_notes=[
+                beliefs.TicketNote(
+                    ticket="TT-1", at=T0, by="ann", text=text, status=ticket().status
+                )
+                for text in ("first", "second")
+            ],
+            usage=[
+                usage(key=str(n), starts=later(300 * n), ends=later(300 * n + 300))
+                for n in range(4)
+            ],
+            outages={
+                "o1": beliefs.Outage(id="o1", service="s", starts=T0, ends=later(60)),
+                "o2": beliefs.Outage(id="o2", service="s", starts=later(90)),
+            },
+            events=traps,
+        ),
+    )
+    read = Reader(url(tmp_path))
+    assert read.alarms() == [gone, alarm()]
+    assert read.alarms(phases=[beliefs.Phase.ACTIVE], severities=[alarm().severity]) == [alarm()]
+    assert read.alarms(device="osl-gw2", limit=5) == [gone]
+    assert read.alarms(device="osl-gw3") == []
+    assert [change.alarm for change in read.changes(alarm=gone.key)] == [gone.key]
+    assert [t.id for t in read.tickets()] == ["TT-2", "TT-1"]
+    assert read.ticket("TT-2") == closed
+    assert read.ticket("TT-3") is None
+    assert [t.id for t in read.tickets(statuses=sorted(FINAL))] == ["TT-2"]
+    assert [note.text for note in read.notes("TT-1")] == ["second", "first"]
+    assert [u.key for u in read.usage(span=Span(later(300), later(900)))] == ["2", "1"]
+    assert [o.id for o in read.outages(span=Span(later(60), later(80)))] == ["o1"]
+    assert [o.id for o in read.outages(span=Span(later(100)))] == ["o2"]
+    found = read.events(device="gw1", span=Span(later(1000), later(2000)), limit=2)
+    assert [event.at for event in found] == [later(1999), later(1996)]
+    assert [e.device for e in read.events(source="192.0.2.7", name="1.3.6")] == ["gw1"]
+    assert read.events(source="192.0.2") == []
+    tally = read.tally()
+    assert tally["events"] == 2500
+    assert (tally["alarms.active"], tally["changes.raised"], tally["usage_records"]) == (1, 2, 4)
