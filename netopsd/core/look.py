@@ -81,45 +81,40 @@ def _judge_table(
     if plan.rated and was is not None and was.table.layout is layout and elapsed > 0:
         grown = rates.deltas(plan.counters, was.table, table, elapsed)
     bad = rules.judge(plan, table, grown, was.bad if was is not None and same else None)
-    new = bad & ~was.bad if was is not None and same else bad
-    _see_bad(world, device.name, plan, new, batch)
-    return TableLook(table=table, plan=plan, bad=bad, where=where)
+    now = TableLook(table=table, plan=plan, bad=bad, where=where, grown=grown)
+    _see_bad(world, now, bad & ~was.bad if was is not None and same else bad, batch)
+    return now
 
 
-def _see_bad(
-    world: World,
-    device: str,
-    plan: RulePlan,
-    new: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    batch: Batch,
-) -> None:
-    """Rows that turned bad; those held for long come by `_see_good`'s walk over pending ones."""
+def _see_bad(world: World, now: TableLook, new: rules.Bools, batch: Batch) -> None:
+    """Rows that turned bad; those that must hold for long are seen again by `_see_good`."""
     if not new.any():
         return
+    device = batch.device
     for i, row in np.argwhere(new).tolist():
-        rule = plan.rules[i]
-        sight = _sight(device, plan, rule, row, batch)
+        sight = _sight(now, i, row, batch)
         alarms.see(world, Seen.BAD, sight)
         if world.pending.get(sight.key):
-            waiting = world.waiting.get(device) or ()
-            world.waiting[device] = (*waiting, sight.key)
+            world.waiting[device] = (*(world.waiting.get(device) or ()), sight.key)
 
 
-def _sight(device: str, plan: RulePlan, rule: rules.Rule, row: int, batch: Batch) -> Sight:
-    threshold, layout = rule.threshold, plan.layout
+def _sight(look: TableLook, i: int, row: int, batch: Batch) -> Sight:
+    """Say what is wrong with one row, in the operator's words and with its number."""
+    rule, layout = look.plan.rules[i], look.plan.layout
+    threshold = rule.threshold
     name = layout.rows[row]
+    value = float(rules.numbers(rule, look.table, look.grown)[row])
     labels = {label: texts[row] for label, texts in layout.labels.items()}
-    text = threshold.text or "{device} {row}: {column}"
-    words = {**labels, "device": device, "row": name, "column": threshold.column}
+    words = {**labels, "device": batch.device, "row": name, "column": threshold.column}
+    held = f", held for {threshold.hold_s:g} s" if threshold.hold_s else ""
     return Sight(
-        resource=Resource(device, layout.table, name),
+        resource=Resource(batch.device, layout.table, name),
         alarm=threshold.alarm,
         type=threshold.type,
         severity=threshold.severity,
         probable_cause=threshold.probable_cause,
-        text=fill(text, words),
-        why=f"{threshold.column} of {name} crossed its threshold"
-        + (f", held {threshold.hold_s:g} s" if threshold.hold_s else ""),
+        text=fill(threshold.text or "{device} {row}: {column}", {**words, "value": f"{value:.6g}"}),
+        why=f"{threshold.column} of {name} is {value:.6g}{held}",
         at=batch.at,
         hold_s=threshold.hold_s,
     )
@@ -165,7 +160,7 @@ def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: B
         sight = Sight(resource=known.resource, alarm=known.alarm, why=why, at=batch.at)
         alarms.see(world, Seen.GOOD, sight)
     elif known.phase is Phase.PENDING or known.flapping:
-        sight = _sight(batch.device, table.plan, table.plan.rules[rule], row, batch)
+        sight = _sight(table, rule, row, batch)
         alarms.see(world, Seen.BAD, sight)
     return bool(world.pending.get(key))
 

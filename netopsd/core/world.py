@@ -30,6 +30,7 @@ from netopsd.core.index import Index
 from netopsd.core.inventory import Inventory
 from netopsd.core.model import Clocks, Resource, Table
 from netopsd.core.outcome import Beliefs, Outcome
+from netopsd.core.rates import Deltas
 from netopsd.core.rules import RulePlan
 
 K = TypeVar("K", bound=Hashable)
@@ -78,13 +79,15 @@ class Shelf(Generic[K, V]):
 class TableLook:
     """The latest look at one table and what the rules said of it.
 
-    `bad` has shape (rules of the plan, rows); `where` maps a row's name to its position.
+    `bad` has shape (rules of the plan, rows); `where` maps a row's name to its position; `grown` is
+    what the counters grew by since the look before, None where no rule asks or nobody can say.
     """
 
     table: Table
     plan: RulePlan
     bad: NDArray[np.bool_]
     where: Mapping[str, int]
+    grown: Deltas | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,303 @@
+"""Builds the house from its settings and keeps it running. The only file that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+
+from bss_bridge.deliver import Deliverer, DeliverySettings
+from bss_bridge.office.connect import database_path
+from bss_bridge.office.store import Office
+from bss_bridge.sinks import build as build_sink
+from bss_bridge.translate import Translator, routes
+from collectors.snmp_poll import SnmpPoller
+from collectors.snmp_trap.listener import TrapListener
+from netopsd import __version__, logs
+from netopsd.clock import SystemClock
+from netopsd.core.model import Batch, Input, Reconfigured, Tick
+from netopsd.core.outcome import Outcome
+from netopsd.core.restore import restore
+from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
+from netopsd.metrics import Figures, Sources
+from netopsd.pipeline import Pipeline
+from netopsd.ports import Poller
+from netopsd.sdnotify import Notify
+from netopsd.settings import Settings, load
+from netopsd.store.read import Reader
+from netopsd.store.sqlite import SqliteStore
+from netopsd.story import Recorder
+from netopsd.views import Believed, History
+from netopsd.watch import Watch
+from netopsd.web.house import House as WebHouse
+from netopsd.web.page import Page, sla_families
+from netopsd.web.series import Series
+from netopsd.web.server import WebServer
+
+log = logging.getLogger(__name__)
+
+EX_OK, EX_FAILED, EX_IOERR = 0, 1, 74  # sysexits.h: 74 makes the service manager start us anew
+PRUNE_EVERY_S = 3600.0
+HISTORY_KEPT = timedelta(days=400)
+STALLED_S = 15.0
+
+
+def run(folder: Path, overrides: Sequence[str] = (), record: Path | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Returns the exit code; raises BadConfiguration."""
+    settings = load(folder, overrides)
+    with logs.writing(settings.log.level, settings.log.format):
+        try:
+            return uvloop.run(Daemon(settings, overrides, record).run())
+        except* (StoreBroken, StoreTooNew) as broken:
+            for error in broken.exceptions:
+                log.critical("the store cannot be used: %s", error)
+        return EX_IOERR
+
+
+class Daemon:
+    """Every part, wired. Constructing it opens nothing; `run` does."""
+
+    def __init__(self, settings: Settings, overrides: Sequence[str], record: Path | None) -> None:
+        self.settings = settings
+        self._overrides = overrides
+        self._record = record
+        self.clock = SystemClock()
+        self.notify = Notify()
+        self.stop = asyncio.Event()
+        self.store = SqliteStore(settings.store_url)
+        self.office = Office(database_path(settings.office_url), self.clock)
+        self.recorder: Recorder | None = None
+        self.opened = False
+
+    async def run(self) -> int:
+        """Open, watch until told to stop, close in order."""
+        self.settings.state.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as closing:
+            await self.store.open()
+            closing.push_async_callback(self.store.close)
+            await self.office.open()
+            closing.push_async_callback(self.office.close)
+            if self._record is not None:
+                out = closing.enter_context(self._record.open("w", encoding="utf-8"))
+                self.recorder = Recorder(out)
+            await self._build(closing)
+            await self._serve()
+        return EX_OK
+
+    async def _build(self, closing: AsyncExitStack) -> None:
+        settings = self.settings
+        await self.office.synchronise(settings.customers, tuple(settings.contracts.values()))
+        beliefs = await self.store.load()
+        if self.recorder is not None:
+            self.recorder.begin(settings.inventory, beliefs)
+        self.world = restore(settings.inventory, beliefs)
+        self.opened = True
+        self.series = Series(self.clock, _help(settings), every_s=_every(settings))
+        self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
+        sinks = {s.name: build_sink(s, self.office, self.clock) for s in settings.sinks}
+        for sink in sinks.values():
+            closing.push_async_callback(sink.close)
+        how = {
+            s.name: DeliverySettings(retry=s.retry, concurrency=s.concurrency)
+            for s in settings.sinks
+        }
+        self.deliverer = Deliverer(self.store, sinks, self.clock, how)
+        tables = {table.name: table for table in settings.tables}
+        self.poller = SnmpPoller(settings.snmp, tables, settings.targets, self.clock)
+        closing.push_async_callback(self.poller.close)
+        self.traps = TrapListener(settings.traps, _addresses(settings), self.clock, settings.state)
+        self.believed = Believed(self.world, self.clock, lambda: self.opened)
+        self.figures = Figures(clock=self.clock, version=__version__, sources=self._sources())
+        self.figures.reload.at = self.clock.now()
+        self.watch = Watch(
+            self._poller, self.clock, self.pipeline.mailbox, self.figures.poll_seconds.observe
+        )
+        self.web = self._web()
+
+    def _web(self) -> WebServer:
+        house = WebHouse(
+            now=self.believed,
+            kept=History(Reader(self.settings.store_url)),
+            messages=self.store,
+            acts=self.pipeline.mailbox,
+            clock=self.clock,
+        )
+        page = Page(
+            clock=self.clock,
+            series=self.series,
+            own=self.figures.text,
+            families=sla_families(self.believed.current),
+        )
+        return WebServer(
+            self.settings.http, house, page, version=__version__, count=self.figures.http.add
+        )
+
+    def _poller(self, device: str) -> Poller | None:
+        return self.poller if device in self.settings.targets else None
+
+    def _sources(self) -> Sources:
+        return Sources(
+            alarms=self.believed.active_alarms,
+            tickets=self.believed.tickets,
+            snmp=lambda: _numbers(asdict(self.poller.stats())),
+            traps=lambda: _numbers(dict(self.traps.stats())),
+            store_totals=lambda: _numbers(
+                {"commits": self.store.health().commits, "disputes": self.store.health().disputes}
+            ),
+            queues=lambda: {"inbox": float(len(self.pipeline.mailbox))},
+            series=lambda: (self.series.shown, self.series.hidden),
+            clock_stepped_s=lambda: self.clock.stepped_s,
+            outbox=self.store.depth,
+        )
+
+    async def _serve(self) -> None:
+        """Run every part until one fails or we are told to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        hang_up = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+        await self.poller.start()
+        async with asyncio.TaskGroup() as house:
+            looking = [
+                house.create_task(self.watch.run(self.settings.inventory.devices), name="watch"),
+                house.create_task(self.traps.listen(self.pipeline.mailbox), name="traps"),
+                house.create_task(self._tick(), name="tick"),
+                house.create_task(self._reload(hang_up), name="reload"),
+            ]
+            serving = [
+                house.create_task(self.pipeline.run(), name="pipeline"),
+                house.create_task(self.deliverer.run(), name="deliver"),
+                house.create_task(self.web.serve(), name="web"),
+                house.create_task(self.figures.lag.run(), name="lag"),
+                house.create_task(self._prune(), name="prune"),
+                house.create_task(self.notify.feed(self._progressing, self.clock), name="watchdog"),
+            ]
+            house.create_task(self._announce(), name="announce")
+            await self.stop.wait()
+            log.info("stopping: no new looks; what has arrived is still judged and committed")
+            self.notify.stopping()
+            for task in looking:
+                task.cancel()
+            await asyncio.wait(looking)
+            serving[0].cancel()
+            await asyncio.wait(serving[:1])
+            await self.pipeline.finish()
+            for task in serving[1:]:
+                task.cancel()
+
+    async def _announce(self) -> None:
+        """Say that we are ready, to people, to the service manager and to our own commands."""
+        await self.web.listening.wait()
+        while self.traps.address is None:
+            await self.clock.sleep(0.01)
+        traps = ":".join(map(str, self.traps.address))
+        http = f"{self.settings.http.host}:{self.web.port}"
+        said = {"pid": os.getpid(), "http": http, "traps": traps}
+        path = self.settings.state / "running.json"
+        path.write_text(json.dumps(said))
+        count = len(self.settings.inventory.devices)
+        log.info("ready: %d devices, http://%s, traps on %s", count, http, traps)
+        self.notify.ready(f"watching {count} devices")
+
+    async def _tick(self) -> None:
+        while True:
+            await self.pipeline.mailbox.put(Tick(self.clock.now(), self.clock.mono_s()))
+            await self.clock.sleep(1.0)
+
+    def _progressing(self) -> bool:
+        """Whether time still reaches the core: the loop turns, inputs are judged and committed."""
+        last = self.believed.last_tick()
+        return last is None or (self.clock.now() - last).total_seconds() < STALLED_S
+
+    async def _prune(self) -> None:
+        while True:
+            await self.clock.sleep(PRUNE_EVERY_S)
+            await self.store.prune(self.clock.now() - HISTORY_KEPT)
+
+    async def _reload(self, hang_up: asyncio.Event) -> None:
+        """On SIGHUP read everything anew; a mistake keeps what runs."""
+        while True:
+            await hang_up.wait()
+            hang_up.clear()
+            self.notify.reloading(self.clock.mono_s())
+            try:
+                settings = await asyncio.to_thread(load, self.settings.folder, self._overrides)
+            except BadConfiguration as bad:
+                self.figures.reload.successful = False
+                for problem in bad.problems:
+                    log.error("the new configuration is refused; the old one stays: %s", problem)
+            else:
+                await self._adopt(settings)
+            self.notify.ready()
+
+    async def _adopt(self, settings: Settings) -> None:
+        for part in ("store_url", "office_url", "http", "sinks", "traps"):
+            if getattr(settings, part) != getattr(self.settings, part):
+                log.warning("%s changed: that takes effect at the next start", part)
+        tables = {table.name: table for table in settings.tables}
+        await self.office.synchronise(settings.customers, tuple(settings.contracts.values()))
+        self.settings = settings
+        self.pipeline.translate = _translator(settings)
+        await self.poller.retarget(settings.targets, tables)
+        await self.pipeline.mailbox.durable(
+            Reconfigured(at=self.clock.now(), inventory=settings.inventory)
+        )
+        self.watch.follow(settings.inventory.devices)
+        self.traps.know(_addresses(settings))
+        self.series.describe(_help(settings), _every(settings))
+        self.series.retain(settings.inventory.devices)
+        self.figures.reload.successful = True
+        self.figures.reload.at = self.clock.now()
+        log.info("the new configuration is in use: %d devices", len(settings.inventory.devices))
+
+    # What the pipeline tells us as it goes (pipeline.Watching).
+
+    def seen(self, batch: Batch) -> None:
+        device = self.world.inventory.devices.get(batch.device)
+        if device is not None:
+            self.series.take(batch, device)
+        word = batch.blind.value if batch.blind else ("partial" if batch.errors else "ok")
+        self.figures.polls.add(word)
+
+    def recorded(self, said: Input) -> None:
+        self.figures.inputs.add(type(said).__name__)
+        if self.recorder is not None:
+            self.recorder.record(said)
+
+    def committed(self, outcome: Outcome, seconds: float) -> None:
+        if seconds:
+            self.figures.commit_seconds.observe(seconds)
+        if outcome.notices:
+            self.deliverer.nudge()
+        for verify in outcome.verify:
+            self.watch.look_soon(verify.device, verify.after_s)
+
+
+def _translator(settings: Settings) -> Translator:
+    return Translator(settings.contracts.values(), routes(settings.sinks), settings.customers)
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    return {target.address: name for name, target in settings.targets.items()}
+
+
+def _help(settings: Settings) -> dict[str, str]:
+    return {c.name: f"{c.name} - {c.oid}" for table in settings.tables for c in table.column}
+
+
+def _every(settings: Settings) -> dict[str, float]:
+    return {table.name: table.every for table in settings.tables if table.every}
+
+
+def _numbers(values: dict[str, object]) -> dict[str, float]:
+    return {key: float(value) for key, value in values.items() if isinstance(value, (int, float))}

@@ -1,0 +1,122 @@
+"""What the HTTP API and /metrics see: the committed world from memory, history from the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from netopsd.core import sla
+from netopsd.core.beliefs import (
+    Alarm,
+    Change,
+    DeviceState,
+    Phase,
+    Reach,
+    Severity,
+    SlaPeriod,
+    Ticket,
+    TicketNote,
+    TicketStatus,
+    UsageRecord,
+)
+from netopsd.core.inventory import Device, Service
+from netopsd.core.world import World
+from netopsd.ports import Clock
+from netopsd.store.read import Reader, Span
+from netopsd.web.reads import Readiness
+
+
+class Believed:
+    """The world as of the last commit (web.reads.Now). Reads only; no call waits."""
+
+    def __init__(self, world: World, clock: Clock, opened: Callable[[], bool]) -> None:
+        self._world = world
+        self._clock = clock
+        self._opened = opened
+
+    def readiness(self) -> Readiness:
+        looked = sum(1 for _ in self._world.looks.items()) + sum(
+            1 for _, state in self._world.devices.items() if state.missed
+        )
+        some = looked > 0 or not self._world.inventory.devices
+        return Readiness(checks={"store": self._opened(), "first looks": some})
+
+    def alarms(self) -> Sequence[Alarm]:
+        return [alarm for _, alarm in self._world.alarms.items()]
+
+    def alarm(self, key: str) -> Alarm | None:
+        return self._world.alarms.get(key)
+
+    def devices(self) -> Sequence[tuple[Device, DeviceState | None]]:
+        return [
+            (device, self._world.devices.get(name))
+            for name, device in self._world.inventory.devices.items()
+        ]
+
+    def sla(self) -> Sequence[tuple[Service, SlaPeriod]]:
+        known = self._world.inventory.services
+        return [(known[s], period) for (s, _), period in self._world.periods.items() if s in known]
+
+    def current(self) -> list[tuple[Service, SlaPeriod]]:
+        """Return each service's account of the present month."""
+        now = self._clock.now()
+        services = self._world.inventory.services.values()
+        return [(service, sla.period_of(self._world, service, now)) for service in services]
+
+    def active_alarms(self) -> Mapping[str, float]:
+        """Return how many alarms are active, by perceived severity."""
+        counts: Counter[str] = Counter({str(s): 0 for s in Severity if s is not Severity.CLEARED})
+        for _, alarm in self._world.alarms.items():
+            if alarm.phase is Phase.ACTIVE:
+                counts[alarm.severity.value] += 1
+        return counts
+
+    def tickets(self) -> Mapping[str, float]:
+        """Return how many tickets there are in each status that is not final."""
+        counts: Counter[str] = Counter({status.value: 0 for status in TicketStatus})
+        for _, ticket in self._world.tickets.items():
+            counts[ticket.status.value] += 1
+        return counts
+
+    def unreachable(self) -> int:
+        """Return how many devices are known unreachable."""
+        return sum(1 for _, d in self._world.devices.items() if d.reach is Reach.UNREACHABLE)
+
+    def last_tick(self) -> datetime | None:
+        return self._world.moments.get("tick")
+
+
+class History:
+    """What the store remembers (web.reads.Kept), read beside the event loop."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def changes(self, alarm: str, limit: int, offset: int) -> Sequence[Change]:
+        most = limit + offset
+        found = await asyncio.to_thread(self._reader.changes, alarm=alarm, limit=most)
+        return found[offset:]
+
+    async def tickets(
+        self, statuses: Sequence[TicketStatus], limit: int, offset: int
+    ) -> Sequence[Ticket]:
+        most = limit + offset
+        found = await asyncio.to_thread(self._reader.tickets, statuses=statuses, limit=most)
+        return found[offset:]
+
+    async def ticket(self, id: str) -> Ticket | None:
+        return await asyncio.to_thread(self._reader.ticket, id)
+
+    async def notes(self, ticket: str) -> Sequence[TicketNote]:
+        found = await asyncio.to_thread(self._reader.notes, ticket)
+        return sorted(found, key=lambda note: note.at)
+
+    async def usage(
+        self, service: str, since: datetime | None, limit: int, offset: int
+    ) -> Sequence[UsageRecord]:
+        most = limit + offset
+        span = Span(since=since)
+        found = await asyncio.to_thread(self._reader.usage, service=service, span=span, limit=most)
+        return found[offset:]
