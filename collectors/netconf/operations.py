@@ -19,7 +19,7 @@ from ncclient.operations.rpc import RPC, RPCReply
 from ncclient.transport.session import HelloHandler
 from ncclient.xml_ import sub_ele_ns
 
-from collectors.netconf.document import NETCONF, Element, hardened
+from collectors.netconf.document import Element, hardened
 from collectors.netconf.errors import BadReply, BadRequest, NotOffered, RpcRefused
 
 NMDA = "urn:ietf:params:xml:ns:yang:ietf-netconf-nmda"
@@ -203,6 +203,12 @@ def read_hello(root: Element) -> tuple[str, Capabilities]:
     if not uris:
         raise BadReply("a hello without capabilities")
     return session_id, Capabilities(uris)
+
+
+def modules(capabilities: Capabilities) -> frozenset[str]:
+    """Return the YANG modules a hello announces: names, none where it announces none that way."""
+    found = (capabilities[uri].parameters.get("module") for uri in capabilities)
+    return frozenset(name for name in found if name)
 
 
 def _readable(uri: str) -> bool:

@@ -1,0 +1,290 @@
+"""Looks at devices by NETCONF: one held session each, the views asked one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from collectors.netconf import operations, transport
+from collectors.netconf.document import Vocabulary
+from collectors.netconf.errors import HostKeyChanged, NetconfError, NotConnected, RpcRefused
+from collectors.netconf.parse import Collector, Layouts
+from collectors.netconf.session import Limits, Session
+from collectors.netconf.settings import NetconfSettings, NetconfTarget, ViewSpec
+from collectors.netconf.views import Plan
+from netopsd.core.model import Batch, Blind, Clocks, Event, Table
+from netopsd.errors import BadConfiguration, CannotLook
+from netopsd.ports import Clock
+
+SOURCE = "netconf"
+HOSTKEY_CHANGED = "netopsd:hostkey-changed"
+HOSTKEY_GOOD = "netopsd:hostkey-good"
+REJECTED_WAIT_S = 300.0  # before a refused login is tried again: devices lock users out
+_NOT_THERE = frozenset({"unknown-namespace", "unknown-element", "operation-not-supported"})
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One device and what we keep of it between looks."""
+
+    target: NetconfTarget
+    plans: tuple[Plan, ...]
+    handler: operations.Handler
+    vocabulary: Vocabulary
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    layouts: Layouts = field(default_factory=Layouts)
+    session: Session | None = None
+    requests: dict[str, operations.Request] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)  # views this device does not have
+    failures: int = 0
+    not_before_s: float = 0.0
+    last: NetconfError | None = None
+    hostkey_told: bool = False
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one look has gathered so far."""
+
+    tables: dict[str, Table] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    clocks: Clocks = field(default_factory=Clocks)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+class NetconfPoller:
+    """Polls NETCONF devices (ports.Poller). `tell` hears of host keys that changed."""
+
+    def __init__(
+        self,
+        settings: NetconfSettings,
+        targets: Iterable[NetconfTarget],
+        views: Mapping[str, ViewSpec],
+        clock: Clock,
+        tell: Callable[[Event], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tell = tell
+        self._links = {target.name: _link(target, views, settings) for target in targets}
+
+    async def start(self) -> None:
+        """Do nothing: a session is opened by the first look at its device."""
+
+    async def close(self) -> None:
+        """Close every session."""
+        sessions = [link.session for link in self._links.values() if link.session is not None]
+        await asyncio.gather(*(session.close() for session in sessions))
+
+    async def poll(self, device: str) -> Batch:
+        """Return what `device` says now. Raises CannotLook."""
+        link = self._links.get(device)
+        if link is None:
+            raise CannotLook(device, Blind.SKIPPED, "not configured for NETCONF")
+        async with link.lock:
+            try:
+                async with asyncio.timeout(self._settings.look_max_s):
+                    return await self._look(link)
+            except TimeoutError:
+                error = NotConnected(f"no whole look in {self._settings.look_max_s:g} s")
+                self._failed(link, error)
+                raise CannotLook(device, error.blind, str(error)) from None
+            except NetconfError as error:
+                raise CannotLook(device, error.blind, str(error)) from error
+
+    async def _look(self, link: Link) -> Batch:
+        """Look once; a held session that turns out to be dead says nothing about the device."""
+        held = link.session is not None and link.session.error is None
+        if not held and link.last is not None and self._clock.mono_s() < link.not_before_s:
+            raise link.last
+        try:
+            try:
+                return await self._look_once(link)
+            except NotConnected:
+                if not held:
+                    raise
+                return await self._look_once(link)
+        except NetconfError as error:
+            self._failed(link, error)
+            raise
+
+    async def _look_once(self, link: Link) -> Batch:
+        session = await self._session(link)
+        at, began = self._clock.now(), self._clock.mono_s()
+        seen = _Seen()
+        await self._ask_all(link, session, seen)
+        return Batch(
+            device=link.target.name,
+            at=at,
+            mono_s=began,
+            took_s=self._clock.mono_s() - began,
+            tables=tuple(seen.tables.values()),
+            clocks=seen.clocks,
+            facts=seen.facts,
+            errors=seen.errors,
+            source=SOURCE,
+        )
+
+    async def _ask_all(self, link: Link, session: Session, seen: _Seen) -> None:
+        """Ask all views. Raises what ended the session where nothing was seen before it."""
+        for plan in link.plans:
+            name = plan.spec.name
+            names = {table.spec.name for table in plan.tables}
+            if name in link.absent or (names and names <= seen.tables.keys()):
+                continue
+            try:
+                await self._ask(link, session, plan, seen)
+            except RpcRefused as error:
+                if error.tag in _NOT_THERE:
+                    link.absent.add(name)
+                else:
+                    seen.errors[f"view.{name}"] = str(error)
+            except NetconfError as error:
+                if session.error is not None and not seen.tables and not seen.facts:
+                    raise
+                seen.errors[f"view.{name}"] = str(error)
+                if session.error is not None:
+                    return
+
+    async def _ask(self, link: Link, session: Session, plan: Plan, seen: _Seen) -> None:
+        collector = Collector(plan)
+        request = link.requests.get(plan.spec.name)
+        if request is None:
+            request = link.requests[plan.spec.name] = question(plan.spec, session)
+        root = await session.ask(request, rows=plan.rows, take=collector.take)
+        for table in collector.tables(link.layouts):
+            seen.tables.setdefault(table.layout.table, table)
+        seen.facts |= collector.facts(root)
+        seen.clocks = collector.clocks(root) or seen.clocks
+        seen.errors |= collector.errors
+
+    async def _session(self, link: Link) -> Session:
+        """Return the held session, or a new one. Raises NetconfError."""
+        if link.session is not None and link.session.error is None:
+            return link.session
+        link.session = None
+        session = Session(
+            link.target.name,
+            handler=link.handler,
+            vocabulary=link.vocabulary,
+            limits=limits(self._settings),
+        )
+        await transport.connect(door(link.target, link.handler, self._settings), session)
+        link.session, link.failures, link.last = session, 0, None
+        link.requests.clear()
+        link.absent = absent(link.plans, session)
+        self._host_key(link, None)
+        return session
+
+    def _failed(self, link: Link, error: NetconfError) -> None:
+        link.failures += 1
+        link.last = error
+        if link.session is not None:
+            link.session.end(error)
+            link.session = None
+        wait_s = backoff_s(self._settings, link.target.name, link.failures)
+        if error.blind is Blind.REJECTED:
+            wait_s = max(wait_s, REJECTED_WAIT_S)
+        link.not_before_s = self._clock.mono_s() + wait_s
+        if isinstance(error, HostKeyChanged):
+            self._host_key(link, error)
+
+    def _host_key(self, link: Link, error: HostKeyChanged | None) -> None:
+        """Tell once that the host key changed, and once that it is good again."""
+        if self._tell is None or link.hostkey_told == (error is not None):
+            return
+        link.hostkey_told = error is not None
+        self._tell(host_key_event(link.target, error, self._clock))
+
+
+def host_key_event(target: NetconfTarget, error: HostKeyChanged | None, clock: Clock) -> Event:
+    """Return the event of a host key that is not pinned, or (None) is the pinned one again."""
+    return Event(
+        at=clock.now(),
+        device=target.name,
+        source=target.address,
+        name=HOSTKEY_CHANGED if error else HOSTKEY_GOOD,
+        values={"shown": error.shown} if error else {},
+        authenticated=True,
+        alarm="hostkey-changed",
+        severity="critical" if error else "cleared",
+        text=str(error) if error else f"{target.name} shows its pinned host key again",
+    )
+
+
+def _link(target: NetconfTarget, views: Mapping[str, ViewSpec], settings: NetconfSettings) -> Link:
+    unknown = [name for name in target.views if name not in views]
+    if unknown:
+        raise BadConfiguration([f"{target.name}: there is no view {name!r}" for name in unknown])
+    plans = (Plan.of(views[name], target.leave) for name in target.views)
+    return Link(
+        target=target,
+        plans=tuple(p for p in plans if p.tables or p.facts or p.boot),
+        handler=operations.device_handler(target.handler),
+        vocabulary=Vocabulary(settings.max_names),
+    )
+
+
+def limits(settings: NetconfSettings) -> Limits:
+    """Return what one session may cost."""
+    return Limits(
+        max_chunk=settings.max_chunk,
+        max_message=settings.max_message,
+        in_flight=settings.in_flight,
+        hello_s=settings.hello_s,
+        rpc_s=settings.rpc_s,
+    )
+
+
+def door(
+    target: NetconfTarget, handler: operations.Handler, settings: NetconfSettings
+) -> transport.Door:
+    """Return where and as whom to log in to `target`."""
+    return transport.Door(
+        device=target.name,
+        address=target.address,
+        port=target.port,
+        username=target.credentials.user,
+        password=target.credentials.password,
+        private_key=target.credentials.private_key,
+        passphrase=target.credentials.passphrase,
+        host_keys=target.host_keys,
+        subsystems=tuple(handler.get_ssh_subsystem_names()),
+        connect_s=settings.connect_s,
+        keepalive_s=settings.keepalive_s,
+        legacy=("ssh-rsa",) if target.legacy_algorithms else (),
+    )
+
+
+def question(view: ViewSpec, session: Session) -> operations.Request:
+    """Return the request `view` becomes for what this device offers. Raises NetconfError."""
+    wanted: object
+    if view.xpath and (":xpath" in session.capabilities or not view.filter):
+        prefixes = {key: value for key, value in view.namespaces.items()}
+        wanted = ("xpath", (prefixes, view.xpath))
+    else:
+        wanted = operations.to_filter(view.filter)
+    name, options = "get", {"filter": wanted}
+    if view.operation == "get-config":
+        name, options = "get_config", {"source": "running", "filter": wanted}
+    elif view.operation == "get-data" and operations.NMDA in session.capabilities:
+        name = "get_data"
+    kind = operations.operation(name, session.handler)
+    return operations.build(kind, session.capabilities, session.handler, **options)
+
+
+def absent(plans: Iterable[Plan], session: Session) -> set[str]:
+    """Return the views whose module this device does not announce, if it announces any."""
+    modules = operations.modules(session.capabilities)
+    if not modules:
+        return set()
+    return {p.spec.name for p in plans if p.spec.module and p.spec.module not in modules}
+
+
+def backoff_s(settings: NetconfSettings, device: str, failures: int) -> float:
+    """Return how long to leave a device alone: doubling, spread by the device's name."""
+    longest = min(settings.backoff_most_s, settings.backoff_s * 2.0 ** min(failures - 1, 30))
+    spread = zlib.crc32(f"{device}:{failures}".encode()) / 2**32
+    return longest * (0.5 + 0.5 * spread)
