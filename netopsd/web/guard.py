@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from netopsd.web.access import SAFE, Access, Denied
 
 LARGEST_BODY = 64 * 1024
+LARGEST_HEAD = 16 * 1024
 DEADLINE_S = 30.0
 SCRAPE_DEADLINE_S = 120.0  # a slow reader of a million series
 CALLER = "netopsd.caller"  # key in the ASGI scope
@@ -77,6 +78,9 @@ class Guard:
 
     async def _admit(self, scope: Scope) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
+        head = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if head + sum(len(name) + len(value) for name, value in headers) > LARGEST_HEAD:
+            raise Denied(431, f"at most {LARGEST_HEAD} bytes of headers, please")
         host = _host([value for name, value in headers if name == b"host"])
         if host not in self._hosts and not _is_address(host):
             raise Denied(421, "this name is not ours; add it to the hosts of [http]")

@@ -6,22 +6,23 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from netopsd.web.access import Access, Token
-from netopsd.web.guard import Guard
+from netopsd.web.guard import LARGEST_HEAD, Guard
 from netopsd.web.house import House
 from netopsd.web.page import Page
 from netopsd.web.site import application
 
 MOST_CONNECTIONS = 256
-HEADERS_WITHIN_S = 10.0
+HEAD_WITHIN_S = 10.0
 KEEP_ALIVE_S = 30
 LAST_WORDS_S = 2
-LARGEST_HEADERS = 16 * 1024
 
 
 class HttpSettings(Protocol):
@@ -40,7 +41,10 @@ class HttpSettings(Protocol):
 class _Connection(H11Protocol):
     """One connection that must say what it wants in time, and makes room when it does not."""
 
-    _slow: asyncio.TimerHandle | None = None
+    def __init__(self, *, head_within_s: float, **given: Any) -> None:
+        super().__init__(**given)
+        self._head_within_s = head_within_s
+        self._slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -69,7 +73,7 @@ class _Connection(H11Protocol):
     def _expect(self) -> None:
         """Start the time a request head may take, unless it runs already."""
         if self._slow is None and not self.busy:
-            self._slow = self.loop.call_later(HEADERS_WITHIN_S, self._give_up)
+            self._slow = self.loop.call_later(self._head_within_s, self._give_up)
 
     def _give_up(self) -> None:
         self._slow = None
@@ -101,26 +105,35 @@ class _Quiet(uvicorn.Server):
         self._listening.set()
 
 
-class WebServer:
-    """Serves /metrics, health, the API and the pages.
+def _uncounted(status: str) -> None:
+    del status
 
-    `port` is the real one once `listening` is set. `hosts` are further names this server goes by;
-    localhost and any address are always accepted. `count` hears the status of every answer.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the server is told beside its settings.
+
+    `hosts` are further names it goes by; localhost and any address are always accepted. `count`
+    hears the status of every answer. `head_within_s`: how long a request head may take.
     """
 
-    def __init__(
-        self,
-        settings: HttpSettings,
-        house: House,
-        page: Page,
-        *,
-        version: str = "",
-        hosts: Sequence[str] = (),
-        count: Callable[[str], None] = lambda status: None,
-    ) -> None:
+    version: str
+    hosts: tuple[str, ...] = ()
+    count: Callable[[str], None] = _uncounted
+    head_within_s: float = HEAD_WITHIN_S
+
+
+class WebServer:
+    """Serves /metrics, health, the API and the pages. `port` is real once `listening` is set."""
+
+    def __init__(self, settings: HttpSettings, house: House, page: Page, options: Options) -> None:
         self._settings = settings
+        self._options = options
         self._app = Guard(
-            application(house, page, version), Access(settings.token), hosts=hosts, count=count
+            application(house, page, options.version),
+            Access(settings.token),
+            hosts=options.hosts,
+            count=options.count,
         )
         self.listening = asyncio.Event()
         self.port = settings.port
@@ -132,7 +145,7 @@ class WebServer:
         """
         sock = _bound(self._settings.host, self._settings.port)
         self.port = sock.getsockname()[1]
-        server = _Quiet(_config(self._app), self.listening)
+        server = _Quiet(_config(self._app, self._options.head_within_s), self.listening)
         running = asyncio.ensure_future(server.serve(sockets=[sock]))
         try:
             await asyncio.shield(running)
@@ -145,10 +158,12 @@ class WebServer:
             sock.close()
 
 
-def _config(app: Any) -> uvicorn.Config:
+def _config(app: Any, head_within_s: float) -> uvicorn.Config:
+    # uvicorn asks only that this makes a protocol when called.
+    connection: Any = partial(_Connection, head_within_s=head_within_s)
     return uvicorn.Config(
         app,
-        http=_Connection,
+        http=connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -157,7 +172,7 @@ def _config(app: Any) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=LAST_WORDS_S,
-        h11_max_incomplete_event_size=LARGEST_HEADERS,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
     )
 
 
