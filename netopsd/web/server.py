@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -105,35 +104,28 @@ class _Quiet(uvicorn.Server):
         self._listening.set()
 
 
-def _uncounted(status: str) -> None:
-    del status
+class WebServer:
+    """Serves /metrics, health, the API and the pages.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the server is told beside its settings.
-
-    `hosts` are further names it goes by; localhost and any address are always accepted. `count`
-    hears the status of every answer. `head_within_s`: how long a request head may take.
+    `port` is the real one once `listening` is set. `hosts` are further names this server goes by;
+    localhost and any address are always accepted. `count` hears the status of every answer.
     """
 
-    version: str
-    hosts: tuple[str, ...] = ()
-    count: Callable[[str], None] = _uncounted
-    head_within_s: float = HEAD_WITHIN_S
+    head_within_s = HEAD_WITHIN_S  # how long a request head may take
 
-
-class WebServer:
-    """Serves /metrics, health, the API and the pages. `port` is real once `listening` is set."""
-
-    def __init__(self, settings: HttpSettings, house: House, page: Page, options: Options) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        house: House,
+        page: Page,
+        *,
+        version: str,
+        hosts: Sequence[str] = (),
+        count: Callable[[str], None] = lambda status: None,
+    ) -> None:
         self._settings = settings
-        self._options = options
         self._app = Guard(
-            application(house, page, options.version),
-            Access(settings.token),
-            hosts=options.hosts,
-            count=options.count,
+            application(house, page, version), Access(settings.token), hosts=hosts, count=count
         )
         self.listening = asyncio.Event()
         self.port = settings.port
@@ -145,7 +137,7 @@ class WebServer:
         """
         sock = _bound(self._settings.host, self._settings.port)
         self.port = sock.getsockname()[1]
-        server = _Quiet(_config(self._app, self._options.head_within_s), self.listening)
+        server = _Quiet(_config(self._app, self.head_within_s), self.listening)
         running = asyncio.ensure_future(server.serve(sockets=[sock]))
         try:
             await asyncio.shield(running)

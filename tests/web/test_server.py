@@ -19,7 +19,7 @@ from netopsd.core.model import Batch, Layout, Table
 from netopsd.web.exposition import Family
 from netopsd.web.page import Page, wants_gzip
 from netopsd.web.series import Series
-from netopsd.web.server import Options, WebServer
+from netopsd.web.server import WebServer
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ def serving(
     site: Any,
     use: Callable[[WebServer], Awaitable[None]],
     page: Page | None = None,
-    **more: float,
+    head_within_s: float = 10.0,
 ) -> None:
     """Run `use` against a server of its own, and see the server end when cancelled."""
 
     async def run() -> None:
-        web = WebServer(Http(), site.house, page or site.page, Options(version="0.1.0", **more))
+        web = WebServer(Http(), site.house, page or site.page, version="0.1.0")
+        web.head_within_s = head_within_s
         task = asyncio.create_task(web.serve())
         try:
             await asyncio.wait_for(web.listening.wait(), 10)
@@ -228,7 +229,7 @@ def test_an_address_in_use_is_an_error_at_once(site: Any) -> None:
             taken.listen()
             http = Http(port=taken.getsockname()[1])
             with pytest.raises(OSError, match="in use"):
-                await WebServer(http, site.house, site.page, Options(version="0.1.0")).serve()
+                await WebServer(http, site.house, site.page, version="0.1.0").serve()
 
     asyncio.run(run())
 
