@@ -205,10 +205,11 @@ def read_hello(root: Element) -> tuple[str, Capabilities]:
     return session_id, Capabilities(uris)
 
 
-def modules(capabilities: Capabilities) -> frozenset[str]:
-    """Return the YANG modules a hello announces: names, none where it announces none that way."""
-    found = (capabilities[uri].parameters.get("module") for uri in capabilities)
-    return frozenset(name for name in found if name)
+def modules(capabilities: Capabilities) -> dict[str, str]:
+    """Return namespace → YANG module as a hello announces them; empty where it does not."""
+    found = (capabilities[uri] for uri in capabilities)
+    pairs = ((c.namespace_uri, c.parameters.get("module")) for c in found)
+    return {namespace: module for namespace, module in pairs if module}
 
 
 def _readable(uri: str) -> bool:

@@ -27,6 +27,7 @@ from netopsd.core.model import Clocks, Kind, Layout, Table
 
 MAX_ROWS = 100_000
 MAX_TEXT = 1024
+ABSENT = "absent"
 TICKS = 1 << 32
 WIDTHS = {Kind.COUNTER32: 32, Kind.COUNTER64: 64}
 
@@ -131,7 +132,7 @@ class Collector:
             else:
                 bad = _gauges(texts, column, gauges[at["gauge"]])
                 at["gauge"] += 1
-            if bad is not None:
+            if bad is not None and not (bad == ABSENT and column.optional):
                 self.errors[f"{plan.spec.name}.{column.name}"] = bad
         return Table(layout, counters, gauges, missing if missing.any() else None)
 
@@ -205,7 +206,7 @@ def _counters(
             missing[position] = True
         else:
             into[position] = number
-    return bad or ("absent" if missing.all() and len(texts) else None)
+    return bad or (ABSENT if missing.all() and len(texts) else None)
 
 
 def _gauges(
@@ -220,7 +221,7 @@ def _gauges(
                 bad = bad or f"cannot be read: {text[:32]!r}"
             else:
                 into[position] = number
-    return bad or ("absent" if len(texts) and all(text is None for text in texts) else None)
+    return bad or (ABSENT if len(texts) and all(text is None for text in texts) else None)
 
 
 def _number(text: str, column: ColumnSpec) -> float | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from collectors.netconf import operations, transport
 from collectors.netconf.document import Vocabulary
 from collectors.netconf.errors import HostKeyChanged, NetconfError, NotConnected, RpcRefused
+from collectors.netconf.links import backoff_s, door, host_key_event, limits
 from collectors.netconf.parse import Collector, Layouts
-from collectors.netconf.session import Limits, Session
+from collectors.netconf.session import Session
 from collectors.netconf.settings import NetconfSettings, NetconfTarget, ViewSpec
 from collectors.netconf.views import Plan
 from netopsd.core.model import Batch, Blind, Clocks, Event, Table
@@ -19,9 +19,6 @@ from netopsd.errors import BadConfiguration, CannotLook
 from netopsd.ports import Clock
 
 SOURCE = "netconf"
-HOSTKEY_CHANGED = "netopsd:hostkey-changed"
-HOSTKEY_GOOD = "netopsd:hostkey-good"
-REJECTED_WAIT_S = 300.0  # before a refused login is tried again: devices lock users out
 _NOT_THERE = frozenset({"unknown-namespace", "unknown-element", "operation-not-supported"})
 
 
@@ -186,7 +183,7 @@ class NetconfPoller:
             link.session = None
         wait_s = backoff_s(self._settings, link.target.name, link.failures)
         if error.blind is Blind.REJECTED:
-            wait_s = max(wait_s, REJECTED_WAIT_S)
+            wait_s = max(wait_s, self._settings.rejected_s)
         link.not_before_s = self._clock.mono_s() + wait_s
         if isinstance(error, HostKeyChanged):
             self._host_key(link, error)
@@ -199,21 +196,6 @@ class NetconfPoller:
         self._tell(host_key_event(link.target, error, self._clock))
 
 
-def host_key_event(target: NetconfTarget, error: HostKeyChanged | None, clock: Clock) -> Event:
-    """Return the event of a host key that is not pinned, or (None) is the pinned one again."""
-    return Event(
-        at=clock.now(),
-        device=target.name,
-        source=target.address,
-        name=HOSTKEY_CHANGED if error else HOSTKEY_GOOD,
-        values={"shown": error.shown} if error else {},
-        authenticated=True,
-        alarm="hostkey-changed",
-        severity="critical" if error else "cleared",
-        text=str(error) if error else f"{target.name} shows its pinned host key again",
-    )
-
-
 def _link(target: NetconfTarget, views: Mapping[str, ViewSpec], settings: NetconfSettings) -> Link:
     unknown = [name for name in target.views if name not in views]
     if unknown:
@@ -224,37 +206,6 @@ def _link(target: NetconfTarget, views: Mapping[str, ViewSpec], settings: Netcon
         plans=tuple(p for p in plans if p.tables or p.facts or p.boot),
         handler=operations.device_handler(target.handler),
         vocabulary=Vocabulary(settings.max_names),
-    )
-
-
-def limits(settings: NetconfSettings) -> Limits:
-    """Return what one session may cost."""
-    return Limits(
-        max_chunk=settings.max_chunk,
-        max_message=settings.max_message,
-        in_flight=settings.in_flight,
-        hello_s=settings.hello_s,
-        rpc_s=settings.rpc_s,
-    )
-
-
-def door(
-    target: NetconfTarget, handler: operations.Handler, settings: NetconfSettings
-) -> transport.Door:
-    """Return where and as whom to log in to `target`."""
-    return transport.Door(
-        device=target.name,
-        address=target.address,
-        port=target.port,
-        username=target.credentials.user,
-        password=target.credentials.password,
-        private_key=target.credentials.private_key,
-        passphrase=target.credentials.passphrase,
-        host_keys=target.host_keys,
-        subsystems=tuple(handler.get_ssh_subsystem_names()),
-        connect_s=settings.connect_s,
-        keepalive_s=settings.keepalive_s,
-        legacy=("ssh-rsa",) if target.legacy_algorithms else (),
     )
 
 
@@ -277,14 +228,7 @@ def question(view: ViewSpec, session: Session) -> operations.Request:
 
 def absent(plans: Iterable[Plan], session: Session) -> set[str]:
     """Return the views whose module this device does not announce, if it announces any."""
-    modules = operations.modules(session.capabilities)
+    modules = set(operations.modules(session.capabilities).values())
     if not modules:
         return set()
     return {p.spec.name for p in plans if p.spec.module and p.spec.module not in modules}
-
-
-def backoff_s(settings: NetconfSettings, device: str, failures: int) -> float:
-    """Return how long to leave a device alone: doubling, spread by the device's name."""
-    longest = min(settings.backoff_most_s, settings.backoff_s * 2.0 ** min(failures - 1, 30))
-    spread = zlib.crc32(f"{device}:{failures}".encode()) / 2**32
-    return longest * (0.5 + 0.5 * spread)

@@ -9,13 +9,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from collectors.netconf.errors import BadRequest
 from collectors.netconf.operations import device_handler
 from collectors.netconf.transport import fingerprint
-from collectors.netconf.views import ColumnSpec, TableSpec, ViewsFile, ViewSpec
+from collectors.netconf.views import (
+    ColumnSpec,
+    EventSpec,
+    ResourceSpec,
+    TableSpec,
+    ViewsFile,
+    ViewSpec,
+)
 
 __all__ = [
     "ColumnSpec",
+    "EventSpec",
     "NetconfCredentials",
     "NetconfSettings",
     "NetconfTarget",
+    "ResourceSpec",
     "TableSpec",
     "ViewSpec",
     "ViewsFile",
@@ -96,4 +105,5 @@ class NetconfSettings(BaseModel):
     max_names: int = Field(default=20_000, ge=100, le=1_000_000)  # distinct XML names, one device
     backoff_s: float = Field(default=2.0, gt=0, le=600)  # doubles
     backoff_most_s: float = Field(default=300.0, gt=0, le=3600)
+    rejected_s: float = Field(default=300.0, gt=0, le=86400)  # after a refused login or host key
     queue: int = Field(default=1000, ge=10, le=100_000)  # notifications waiting, one device

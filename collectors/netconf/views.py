@@ -40,6 +40,7 @@ class ColumnSpec(BaseModel):
     values: dict[str, float] = Field(default_factory=dict)
     scale: float = 1.0
     time: bool = False
+    optional: bool = False  # its absence is no error
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -119,12 +120,63 @@ class ViewSpec(BaseModel):
         return self
 
 
+class EventSpec(BaseModel):
+    """What one notification says of an alarm that its sender keeps.
+
+    `name` is MODULE:NOTIFICATION. `row` is the leaf that names a row of `table`; without one the
+    alarm is the device's. `when` restricts it to notifications whose leaves match (regular
+    expressions). Notifications without an EventSpec are left to the rules.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=rf"^{_STEP}$", max_length=256)
+    alarm: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")
+    severity: Literal["critical", "major", "minor", "warning", "indeterminate", "cleared"]
+    table: str = ""
+    row: str = ""
+    when: dict[str, str] = Field(default_factory=dict)
+    text: str = Field(default="", max_length=1024)  # may use {device} {row}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if bool(self.table) != bool(self.row):
+            raise ValueError(f"event {self.name}: table and row go together")
+        for pattern in self.when.values():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"event {self.name}: when: {pattern!r}: {error}") from None
+        return self
+
+
+class ResourceSpec(BaseModel):
+    """How an instance-identifier of ietf-alarms names a row: `pattern` has one group, the row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: Name
+    pattern: str = Field(max_length=512)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ValueError(f"resource {self.table}: {self.pattern!r}: {error}") from None
+        if groups != 1:
+            raise ValueError(f"resource {self.table}: the pattern needs one group, the row's name")
+        return self
+
+
 class ViewsFile(BaseModel):
     """yang.toml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     view: tuple[ViewSpec, ...] = ()
+    event: tuple[EventSpec, ...] = ()
+    resource: tuple[ResourceSpec, ...] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
