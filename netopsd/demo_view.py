@@ -66,7 +66,7 @@ def figures(picture: Picture) -> dict[str, Any]:
     """Return what the story came to, each figure from a database or from /metrics."""
     changes = {k.removeprefix("changes."): v for k, v in picture.tally.items()}
     final = ("tickets.resolved", "tickets.closed")
-    money = {c: from_minor(minor, c) for c, minor in picture.credit_totals.items()}
+    money = {c: float(from_minor(minor, c)) for c, minor in picture.credit_totals.items()}
     return {
         "devices": int(picture.metric("#netopsd_device_up")),
         "polls": int(picture.metric("netopsd_polls_total")),
@@ -83,7 +83,8 @@ def figures(picture: Picture) -> dict[str, Any]:
         "usage_records": picture.office.get("usage_record", 0),
         "notices": picture.office.get("care_notice", 0),
         "credits": picture.office.get("credit", 0),
-        "credit_total": float(sum(money.values())),
+        # One currency gives a number; several are never added up.
+        "credit_total": money if len(money) > 1 else sum(money.values()),
         "credit_currencies": sorted(money),
         "outbox_pending": int(picture.metric("netopsd_outbox_pending")),
         "seconds": round(picture.past_s, 1),
@@ -176,10 +177,11 @@ def _sla(picture: Picture) -> Panel:
 
 
 def _office(picture: Picture, f: Mapping[str, Any]) -> Panel:
-    money = " ".join(f["credit_currencies"])
+    totals = picture.credit_totals
+    money = ", ".join(f"{from_minor(minor, c):,.2f} {c}" for c, minor in totals.items())
     said = (
         f"usage records {f['usage_records']}   breaches {f['sla_breaches']}"
-        f"   credits {f['credits']} = {f['credit_total']:,.2f} {money}"
+        f"   credits {f['credits']} ({money})"
         f"   care notices {f['notices']}"
     )
     lines = [Text(said), *(Text(headline, "dim") for headline in picture.headlines)]

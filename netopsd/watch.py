@@ -155,22 +155,23 @@ class Watch:
         try:
             batch = await poller.poll(name)
         except CannotLook as error:
-            batch = self._blind(name, error.why, error.detail)
+            batch = self._blind(name, began, error.why, error.detail)
         except Exception:
             # The second of the two broad catches: an exception never crosses the inbox, a blind
             # batch does; and one device that trips a bug of ours must not stop the others.
             self.stats.failed += 1
             log.exception("looking at %s failed in a way no collector announces", name)
-            batch = self._blind(name, Blind.SKIPPED, "a bug in the collector; see the log")
+            batch = self._blind(name, began, Blind.SKIPPED, "a bug in the collector; see the log")
         self._took(self._clock.mono_s() - began)
         await self._inbox.put(batch)
 
-    def _blind(self, name: str, why: Blind, detail: str) -> Batch:
+    def _blind(self, name: str, began: float, why: Blind, detail: str) -> Batch:
         self.stats.blind[why.value] = self.stats.blind.get(why.value, 0) + 1
         return Batch(
             device=name,
             at=self._clock.now(),
             mono_s=self._clock.mono_s(),
+            took_s=self._clock.mono_s() - began,
             blind=why,
             why=detail,
         )

@@ -144,6 +144,8 @@ def _raise(world: World, known: Alarm | None, pending: Alarm | None, sight: Sigh
     world.by_device[device] = uncleared | {alarm.key}
     _keep(world, alarm, "raised", by="netopsd")
     if flapping:
+        alarm = replace(alarm, why=f"changes too often; last: {sight.why}")
+        _keep(world, alarm, "flapping", by="netopsd")
         _start_flapping(world, alarm, bad=True)
 
 

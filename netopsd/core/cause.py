@@ -11,6 +11,7 @@ from datetime import datetime
 from netopsd.core import alarm as alarms
 from netopsd.core.beliefs import Alarm, Phase, Reach, alarm_key
 from netopsd.core.model import Resource
+from netopsd.core.outcome import Verify
 from netopsd.core.world import World
 
 UNREACHABLE = "device-unreachable"
@@ -92,16 +93,37 @@ def follow(world: World, at: datetime) -> None:
         todo += world.index.downstream.get(device, ())
 
 
-def _explain(world: World, device: str, at: datetime) -> None:
+def _explain(world: World, device: str, at: datetime, lift: bool = False) -> None:
+    """Set what explains a device's silence. Only a later look may `lift` an explanation.
+
+    When a root clears, what it explained is not news: each symptom is looked at again, and stands
+    for itself only where it is still silent then.
+    """
     alarm = active(world, unreachable_key(device))
     if alarm is None:
         _lift_if_cleared(world, unreachable_key(device), at)
         return
     root = root_of(world, device)
+    above = active(world, root) if root else None
+    if above is not None and above.root and not lift:
+        root = above.root  # it waits to be seen again itself
     if root == alarm.root:
         return
-    why = f"explained by {root}" if root else "what explained it has cleared; it stands for itself"
+    if not root and not lift:
+        world.out.verify.append(Verify(device=device, after_s=0.0))
+        return
+    why = f"explained by {root}" if root else "what explained it has cleared, and it is still so"
     alarms.explain(world, alarm, root, at, why)
+
+
+def reconsider(world: World, device: str, at: datetime, began: datetime) -> None:
+    """A silent device was looked at again, from `began` on: does what explained it still stand?"""
+    alarm = active(world, unreachable_key(device))
+    if alarm is None or not alarm.root:
+        return
+    root = world.alarms.get(alarm.root)
+    if root is None or (root.phase is not Phase.ACTIVE and began > root.changed_at):
+        _explain(world, device, at, lift=True)
 
 
 def _lift_if_cleared(world: World, key: str, at: datetime) -> None:

@@ -123,7 +123,9 @@ def _fill_silence(
     world: World, service: Service, was: ServiceState, turned: datetime
 ) -> ServiceState:
     """Book as unknown what nobody sampled for longer than a state is believed."""
-    believed = was.until + timedelta(seconds=holds_s(world, service))
+    # `until` may lag behind the last sample by as much as a checkpoint.
+    lag_s = world.inventory.policy.checkpoint_s
+    believed = was.until + timedelta(seconds=holds_s(world, service) + lag_s)
     if turned <= believed or was.state is State.UNKNOWN:
         return was
     sla.account(world, service, was.state, (was.until, believed))

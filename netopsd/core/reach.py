@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from netopsd.core import alarm as alarms
 from netopsd.core import cause, outage
@@ -56,7 +56,8 @@ def missed(world: World, device: Device, batch: Batch) -> None:
     if batch.blind is not Blind.UNREACHABLE:
         _refused(world, device, was, batch)
         return
-    first = was.first_missed_at or batch.at
+    # A look that saw nothing failed when it was begun, not when we gave up waiting.
+    first = was.first_missed_at or batch.at - timedelta(seconds=batch.took_s)
     state = replace(
         was,
         missed=was.missed + 1,
@@ -68,6 +69,8 @@ def missed(world: World, device: Device, batch: Batch) -> None:
     world.devices[device.name] = state
     if state.reach is Reach.SILENT:
         _confirm(world, device, state, batch)
+    else:
+        cause.reconsider(world, device.name, batch.at, batch.at - timedelta(seconds=batch.took_s))
 
 
 def _refused(world: World, device: Device, was: DeviceState, batch: Batch) -> None:
