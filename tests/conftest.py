@@ -19,6 +19,7 @@ PACKAGES = {
     "ip": "iproute2",
     "strace": "strace",
     "chromium": "chromium",
+    "systemd-analyze": "systemd",
 }
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
