@@ -29,7 +29,8 @@ class _Clock:
 class Timeline:
     """The clocks of the engines that send us traps, and what they sent lately."""
 
-    def __init__(self, heard: Mapping[bytes, Heard]) -> None:
+    def __init__(self, heard: Mapping[bytes, Heard], most: int = MOST_REMEMBERED) -> None:
+        self._most = most
         self._clocks = {
             engine: _Clock(moment.boots, moment.time, None, (moment.boots, moment.time))
             for engine, moment in heard.items()
@@ -69,7 +70,7 @@ class Timeline:
         self._seen[key] = what
         while self._seen:
             (engine, _), (at, boots, time) = next(iter(self._seen.items()))
-            if len(self._seen) <= MOST_REMEMBERED and at + REMEMBER_S > what[0]:
+            if len(self._seen) <= self._most and at + REMEMBER_S > what[0]:
                 return
             self._seen.popitem(last=False)
             clock = self._clocks[engine]
