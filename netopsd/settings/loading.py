@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bss_bridge.settings import Contract, Customer, FileSinkSettings, SinkSettings
-from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
+from collectors.snmp_poll.settings import Credentials, SnmpPollSettings, TableSpec, Target
 from collectors.snmp_trap.settings import TrapSettings
 from netopsd.core.inventory import Inventory
 from netopsd.errors import BadConfiguration
@@ -35,6 +35,7 @@ class Settings:
     """Everything configured, checked whole. Secrets are SecretStr; paths and URLs are absolute."""
 
     folder: Path
+    files: daemon.FilesTable  # names of the other files, relative to the folder
     state: Path  # where the databases live; made by whoever starts the daemon
     store_url: str  # sqlite:////…
     office_url: str
@@ -43,6 +44,7 @@ class Settings:
     traps: TrapSettings
     snmp: SnmpPollSettings
     tables: tuple[TableSpec, ...]
+    credentials: Mapping[str, Credentials]  # by name
     targets: Mapping[str, Target]  # device name → how to ask it
     customers: tuple[Customer, ...]
     contracts: Mapping[str, Contract]  # service id → contract
@@ -67,16 +69,47 @@ def load(folder: Path | str, overrides: Sequence[str] = ()) -> Settings:
     return settings
 
 
-def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
-    problems = reading.problems
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a daemon keeps its databases and answers: all that commands beside it need."""
+
+    store_url: str
+    office_url: str
+    http: daemon.HttpSettings
+
+
+def load_places(folder: Path | str, overrides: Sequence[str] = ()) -> Places:
+    """Return what netopsd.toml alone says of the databases and the API.
+
+    Quick, and good while other files have mistakes. Raises BadConfiguration.
+    """
+    reading = Reading(Path(folder), Problems())
+    source = _main_source(reading, overrides)
+    main = reading.shape(daemon.DaemonFile, source) if source else None
+    if main is None or source is None or reading.problems:
+        raise BadConfiguration(reading.problems.lines)
+    state = daemon.state_directory(main.state, reading.folder)
+    store, office = _databases(main, state, source, reading.problems)
+    return Places(store_url=store, office_url=office, http=main.http)
+
+
+def _main_source(reading: Reading, overrides: Sequence[str]) -> Source | None:
+    """Return netopsd.toml with its overrides, None where there is none to be had."""
     if not reading.folder.is_dir():
         where = Source(file=str(reading.folder), text="", data={})
-        problems.add(where, (), "no such folder", "Name the folder of netopsd.toml with --config")
+        remedy = "Name the folder of netopsd.toml with --config"
+        reading.problems.add(where, (), "no such folder", remedy)
         return None
     source = reading.source(MAIN)
-    if source is None:
-        source = Source(file=MAIN, text="", data={})
-    source = daemon.override(source, overrides, problems)
+    return None if source is None else daemon.override(source, overrides, reading.problems)
+
+
+def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
+    problems = reading.problems
+    source = _main_source(reading, overrides)
+    if source is None and not reading.folder.is_dir():
+        return None
+    source = source or Source(file=MAIN, text="", data={})
     data = resolve(source.data, source, (), reading.folder, problems)
     main = reading.shape(daemon.DaemonFile, source, data) or daemon.DaemonFile()
     state = daemon.state_directory(main.state, reading.folder)
@@ -95,6 +128,7 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
         return None
     return Settings(
         folder=reading.folder.absolute(),
+        files=main.files,
         state=state,
         store_url=store,
         office_url=office,
@@ -103,6 +137,7 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
         traps=traps,
         snmp=snmp,
         tables=tables,
+        credentials=network.credentials,
         targets=network.targets,
         customers=business.customers,
         contracts=business.contracts,

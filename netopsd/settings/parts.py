@@ -67,6 +67,7 @@ class Network:
 
     devices: Mapping[str, Device] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
     names: Mapping[str, int] = field(default_factory=dict)  # all written down, good or not
 
 
@@ -103,6 +104,7 @@ def read_network(
     return Network(
         devices=d.build_devices(found, names, tables or (d.PORTS,), source, problems),
         targets=_targets(found, credentials),
+        credentials={name: one for name, one in credentials.items() if one is not None},
         names=names,
     )
 

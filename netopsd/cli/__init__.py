@@ -1,0 +1,102 @@
+"""The command line: `netopsd --help`.
+
+Errors go to stderr and say what to do. Exit codes: 0 done, 1 failed, 2 bad configuration or usage.
+What is slow to import is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import typer
+
+from netopsd.cli import acts, daemon, lists, looking, retelling
+from netopsd.errors import BadConfiguration, NetopsdError
+from netopsd.logs import plain
+
+EX_FAILED, EX_USAGE, EX_INTERRUPTED = 1, 2, 130
+EPILOG = "First steps:  netopsd demo · netopsd check --config DIR · netopsd run --config DIR"
+
+
+def build() -> typer.Typer:
+    """Return the whole command line."""
+    app = typer.Typer(
+        name="netopsd",
+        help="Network monitoring and fault management with a billing bridge.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for part in (daemon, looking, lists, acts, retelling):
+        part.add(app)
+    return app
+
+
+def root(
+    version: bool = typer.Option(False, "--version", help="Say which version this is, and end."),
+) -> None:
+    """Network monitoring and fault management with a billing bridge."""
+    if version:
+        from netopsd import __version__
+
+        print(f"netopsd {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(guarded(lambda: build()(args=arguments)))
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Return the exit code of `command`; what it was expected to fail with is said in words."""
+    code = 0
+    try:
+        command()
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else int(done.code is not None)
+    except KeyboardInterrupt:
+        code = EX_INTERRUPTED
+    except BadConfiguration as bad:
+        say_problems(bad.problems)
+        code = EX_USAGE
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EX_FAILED
+    except (NetopsdError, OSError) as error:
+        code = say_failures([error])
+    except BaseExceptionGroup as group:
+        code = say_failures(list(leaves(group)))
+    return code
+
+
+def say_failures(errors: Sequence[BaseException]) -> int:
+    """Write errors we expect to stderr and return the exit code; raise any other one."""
+    for error in errors:
+        if not isinstance(error, NetopsdError | OSError):
+            raise error
+        print(f"netopsd: {plain(str(error))}", file=sys.stderr)
+    return EX_FAILED
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions of a group of groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+def say_problems(problems: Sequence[str]) -> None:
+    """Write the mistakes of a configuration to stderr, one a line, and their number."""
+    for problem in problems:
+        print(plain(problem), file=sys.stderr)
+    count = len(problems)
+    print(f"netopsd: {count} mistake{'s' if count != 1 else ''} found", file=sys.stderr)

@@ -1,0 +1,82 @@
+"""The running daemon's HTTP API, as seen from the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netopsd.errors import NetopsdError
+
+TIMEOUT_S = 30.0
+
+
+class ApiFailed(NetopsdError):
+    """The daemon could not be asked, or would not do it; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Where the API is and who we are."""
+
+    url: str
+    token: str
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return what the daemon answered, None where it had nothing to say. Raises ApiFailed."""
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        address = f"{self.url}/api/v1/{path}"
+        try:
+            answer = httpx.post(address, json=body, headers=headers, timeout=TIMEOUT_S)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ApiFailed(
+                f"no answer from {self.url} ({str(error) or type(error).__name__});"
+                " is `netopsd run` running? Name another place with --url"
+            ) from None
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise ApiFailed(_refusal(answer.status_code, _reason(answer), self))
+
+
+def _reason(answer: Any) -> str:
+    try:
+        said = answer.json()
+    except ValueError:
+        return str(answer.text)[:200]
+    return str(said.get("reason", said)) if isinstance(said, dict) else str(said)
+
+
+def _refusal(status: int, reason: str, client: Client) -> str:
+    if status in (401, 403):
+        known = "the token was refused" if client.token else "acting needs an operator's token"
+        return (
+            f"{known}: {reason}. Give one by --token-file or $NETOPSD_TOKEN; its SHA-256 belongs"
+            " into [[http.token]] of netopsd.toml"
+        )
+    return f"the daemon refused: {reason} (HTTP {status})"
+
+
+def connect(url: str | None, listen: tuple[str, int], token_file: Path | None) -> Client:
+    """Return a client of `url`, else of what the configuration listens on. Raises ApiFailed."""
+    host, port = listen
+    if url is None and port == 0:
+        raise ApiFailed("http.listen has port 0, so only the daemon knows its port; use --url")
+    if host in ("0.0.0.0", "::"):  # everywhere includes here
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    here = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return Client(url=(url or here).rstrip("/"), token=_token(token_file))
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get("NETOPSD_TOKEN", "").strip()
+    from netopsd.settings.secrets import read_secret
+
+    try:
+        return read_secret(file)
+    except ValueError as error:
+        raise ApiFailed(f"--token-file: {error}") from None
