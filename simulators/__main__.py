@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -92,6 +93,8 @@ async def _serve(
         loop.add_signal_handler(number, ended.set)
     try:
         await server.start()
+        gc.collect()
+        gc.freeze()  # what stays for ever need not be looked at again and again
         if control:
             await control.start()
         if args.ready_file:

@@ -53,7 +53,7 @@ class Control:
             return {"ok": False, "why": str(error)}
 
     def _truth(self) -> dict[str, Any]:
-        now = self._server.now()
+        now = self._server.current()
         devices = {
             device.name: {
                 "answers": device.answers,

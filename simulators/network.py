@@ -138,10 +138,10 @@ class Network:
         """Send a notification, or write down that the device could not."""
         if not device.said.traps and at is None:
             return
-        if device.powered and device.reachable:
+        if device.answers:
             self.tell(device, told, at)
         else:
-            self.truth.say("trap_lost", now, device=device.name, trap=told.trap, why="cut off")
+            self.truth.say("trap_lost", now, device=device.name, trap=told.trap, why="silent")
 
     def renumber(self, device: Device, now: float) -> None:
         """Shuffle a device's ifIndexes; ports keep their names."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from simulators import lies
+from simulators import lies, notify
 from simulators.scenario import KEYS, At, Device, Link, Network, Port, Scenario, TrapTarget, User
+from simulators.wire import oid
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 TABLES: dict[str, type[BaseModel]] = {
@@ -165,6 +166,7 @@ def _check(scenario: Scenario, folder: Path) -> list[str]:
         for side, end in (("near", link.near), ("far", link.far)):
             problems += _check_port(f"link[{number}].{side}", end.device, end.port, ports)
     for number, target in enumerate(scenario.traps, 1):
+        problems += _check_address(f"traps[{number}].address", target.address)
         if target.version == "v3" and target.user not in users:
             said = near(target.user, users)
             problems.append(f'traps[{number}].user: no user "{target.user}".{said}')
@@ -188,6 +190,21 @@ def _check_unique(scenario: Scenario) -> list[str]:
     return problems
 
 
+def _check_told(where: str, at: At) -> list[str]:
+    """What an event says of objects and traps must be sayable."""
+    try:
+        if at.oid:
+            oid(at.oid)
+    except ValueError as error:
+        return [f"{where}.oid: {error}"]
+    try:
+        if at.trap:
+            notify.told(at.trap, at.values)
+    except ValueError as error:
+        return [f"{where}.trap: {error}{near(at.trap, notify.NAMES)}"]
+    return []
+
+
 def _check_device(device: Device, users: set[str], folder: Path) -> list[str]:
     problems = []
     where = f"device {device.name}"
@@ -204,7 +221,17 @@ def _check_device(device: Device, users: set[str], folder: Path) -> list[str]:
             raise ValueError("not of 5 to 32 octets")
     except ValueError as error:
         problems.append(f"{where}.engine_id: {error}; write 10 to 64 hex digits")
+    for number, peer in enumerate(device.bgp, 1):
+        problems += _check_address(f"{where}.bgp[{number}].address", peer.address)
     return problems
+
+
+def _check_address(where: str, address: str) -> list[str]:
+    try:
+        IPv4Address(address)
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    return []
 
 
 def _check_user(where: str, user: User) -> list[str]:
@@ -244,6 +271,7 @@ def _check_event(
         problems += _check_port(where, at.device, at.port, ports)
     if "link" in needs and "link" in said and at.link not in links:
         problems.append(f'{where}.link: no link "{at.link}".{near(at.link, links)}')
+    problems += _check_told(where, at)
     if at.do == "lie" and at.mode not in lies.MODES and at.mode != "none":
         problems.append(f'{where}.mode: no lie "{at.mode}".{near(at.mode, lies.MODES)}')
     return problems

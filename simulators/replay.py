@@ -76,7 +76,7 @@ class Recording:
         self.path = path
         self.rows: list[Row] = []
         self.repeats = 0
-        self.errors: dict[int, int] = {}  # position → recorded error-status
+        self.errors: dict[int, tuple[int, bool]] = {}  # position → error-status, of walks too
         self._read()
         self._values = dict(self.rows)
         self.ports = self._find_ports()
@@ -111,7 +111,8 @@ class Recording:
         if module == "numeric":
             return arcs, _numeric(int(kind), value)
         if module == "error":
-            self.errors[len(self.rows)] = _status(value)
+            walks = _options(value).get("op", "any") == "any"
+            self.errors[len(self.rows)] = (_status(value), walks)
             return arcs, NULL
         if module:
             raise ValueError(f"variation module {module!r} is not supported")

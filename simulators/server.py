@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from simulators import agent, events
@@ -51,6 +52,7 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.port = 0
+        self._due = inf  # when the next event is
         self.unknown = 0  # datagrams to addresses nobody has
 
     def now(self) -> float:
@@ -83,7 +85,7 @@ class Server:
 
     async def close(self) -> None:
         """Write down the end and free everything."""
-        now = self.now()
+        now = self.current()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -116,7 +118,7 @@ class Server:
 
     def do(self, at: At) -> None:
         """Do an event now, or `after` seconds from now. Raises ValueError."""
-        now = self.now()
+        now = self.current()
         if at.after:
             self.network.after(now + at.after, partial(events.carry, self.network, at))
         else:
@@ -125,11 +127,24 @@ class Server:
 
     # ---- time
 
+    def current(self) -> float:
+        """Return the scenario's second, once everything due by then is done.
+
+        Whatever is shown or written down is asked for by this, so that an event is in force from
+        its own time on, however late the loop gets to it, and no counter is seen to go back.
+        """
+        now = self.now()
+        if self._due <= now:
+            self._advance()
+            now = self.now()
+        return now
+
     def _advance(self) -> None:
         self.network.advance(self.now())
         if self._timer:
             self._timer.cancel()
         due = self.network.next_due()
+        self._due = inf if due is None else due
         if due is not None:
             wait = max(0.0, due - self.now())
             self._timer = asyncio.get_running_loop().call_later(wait, self._advance)
@@ -138,7 +153,7 @@ class Server:
         every = self._said.network.sample_every
         while every:
             for n, device in enumerate(list(self.network.devices.values())):
-                self.network.octets(device, "interval", self.now())
+                self.network.octets(device, "interval", self.current())
                 if n % 10 == 9:
                     await asyncio.sleep(0)
             await asyncio.sleep(every)
@@ -160,16 +175,16 @@ class Server:
             if not control:
                 continue
             device = devices.get(control[0][2][8:12])
+            now = self.current()
             if device is None:
                 self.unknown += 1
             elif device.answers:
-                self._handle(device, data, source)
+                self._handle(device, data, source, now)
 
-    def _handle(self, device: Device, data: bytes, source: tuple[str, int]) -> None:
+    def _handle(self, device: Device, data: bytes, source: tuple[str, int], now: float) -> None:
         random = device.random.random
         if device.loss and random() < device.loss:
             return
-        now = self.now()
         if self.teller.targets and self.teller.heard(data, now, self.truth):
             return
         for one in agent.answer(device, data, now, self._users):
@@ -188,7 +203,7 @@ class Server:
         self, device: Device, data: bytes, to: tuple[str, int], strange: bool = False
     ) -> None:
         sock = self._strange if strange else self._sock
-        if sock is None or not (device.powered and device.reachable):
+        if sock is None or not device.answers:
             return
         info = PKTINFO.pack(0, socket.inet_aton(device.said.address), b"\0\0\0\0")
         with contextlib.suppress(OSError):  # a full buffer, nobody there: the network loses things

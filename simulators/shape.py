@@ -70,9 +70,11 @@ class Shape:
     """
 
     def __init__(
-        self, rows: Sequence[tuple[Oid, Source]], errors: Mapping[int, int] | None = None
+        self,
+        rows: Sequence[tuple[Oid, Source]],
+        errors: Mapping[int, tuple[int, bool]] | None = None,
     ) -> None:
-        self.errors = dict(errors or {})  # positions that answer with an error-status
+        self.errors = dict(errors or {})  # positions that answer with an error-status; walks too?
         self.arcs = [arcs for arcs, _ in rows]
         self.names = [name(arcs) for arcs, _ in rows]
         self.position = {named: at for at, named in enumerate(self.names)}
@@ -147,7 +149,9 @@ class Shape:
             if version == 0 and (isinstance(item, bytes) or item in self.wide):
                 return Plan((), NO_SUCH_NAME, at, asked)
             if isinstance(item, int) and item in self.errors:
-                status = self.errors[item]
+                status, walks = self.errors[item]
+                if tag != GET and not walks:
+                    continue
                 return Plan((), status if version or status <= GEN_ERR else GEN_ERR, at, asked)
         return Plan(tuple(items))
 
