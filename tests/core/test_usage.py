@@ -1,0 +1,263 @@
+"""Octets are conserved: usage and named gaps together are the truth, to the octet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netopsd.core.beliefs import UsageRecord
+from netopsd.core.engine import decide
+from netopsd.core.inventory import Device, Inventory, Policy
+from netopsd.core.model import Batch, Blind, Clocks, Layout, Table
+from netopsd.core.outcome import Beliefs
+from netopsd.core.restore import restore
+from netopsd.core.usage import current
+from tests.core.network import T0, gold, port
+
+SLOT = 300
+PORT = port("pe1", "p1")
+KEY = ("s1", str(PORT))
+
+
+def inventory() -> Inventory:
+    return Inventory(
+        devices={"pe1": Device(name="pe1", interval_s=30)},
+        services={"s1": gold("s1", [PORT], meters=[PORT])},
+        policy=Policy(usage_interval_s=SLOT, checkpoint_s=60),
+    )
+
+
+@dataclass
+class Port:
+    """A port that knows how many octets really went through it, and what its counters show."""
+
+    width: int = 64
+    true_in: int = 0
+    true_out: int = 0
+    shown_in: int = 0
+    shown_out: int = 0
+    uptime_s: float = 50_000.0
+    discontinuity: float = 0.0
+    layout: Layout = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = (
+            ("ifHCInOctets", "ifHCOutOctets") if self.width == 64 else ("ifInOctets", "ifOutOctets")
+        )
+        self.layout = Layout(
+            table="if",
+            rows=("p1",),
+            index=("1",),
+            labels={},
+            counters=names,
+            widths=(self.width, self.width),
+            gauges=("ifOperStatus", "ifHighSpeed", "ifCounterDiscontinuityTime"),
+        )
+
+    def flow(self, seconds: float, into: int, out: int) -> None:
+        self.true_in += into
+        self.true_out += out
+        mask = (1 << self.width) - 1
+        self.shown_in = (self.shown_in + into) & mask
+        self.shown_out = (self.shown_out + out) & mask
+        self.uptime_s += seconds
+
+    def batch(self, at: datetime) -> Batch:
+        counters = np.array([[self.shown_in], [self.shown_out]], dtype=np.uint64)
+        gauges = np.array([[1.0], [1000.0], [self.discontinuity]])
+        ticks = round(self.uptime_s * 100) % 2**32
+        return Batch(
+            device="pe1",
+            at=at,
+            mono_s=(at - T0).total_seconds(),
+            tables=(Table(self.layout, counters, gauges),),
+            clocks=Clocks(sys_uptime_ticks=ticks),
+        )
+
+
+class Metered:
+    """netopsd metering one port; may lose looks and be restarted from what it stored."""
+
+    def __init__(self) -> None:
+        self.world = restore(inventory())
+        self.records: list[UsageRecord] = []
+        self.truth: dict[datetime, tuple[int, int]] = {}
+        self.shown = (0, 0)
+
+    def look(self, port: Port, at: datetime) -> None:
+        self.truth[at] = (port.true_in, port.true_out)
+        self.shown = (port.shown_in, port.shown_out)
+        self._say(port.batch(at))
+
+    def miss(self, at: datetime) -> None:
+        self._say(Batch(device="pe1", at=at, mono_s=0.0, blind=Blind.UNREACHABLE, why="lost"))
+
+    def restart(self) -> None:
+        stored = {k: dict(getattr(self.world, k).items()) for k in Beliefs.__slots__}
+        self.world = restore(inventory(), Beliefs(**stored))
+
+    def _say(self, batch: Batch) -> None:
+        outcome = decide(self.world, batch)
+        self.world.apply(outcome)
+        self.records += outcome.usage
+
+    def accounted(self) -> tuple[int, int]:
+        """Octets told in records, standing in the open slot, and really passed in named gaps."""
+        meter = current(self.world, KEY)
+        assert meter is not None
+        gaps = {g for r in self.records for g in r.gaps} | set(meter.slot_gaps)
+        total = [
+            sum(r.in_octets for r in self.records) + meter.slot_in,
+            sum(r.out_octets for r in self.records) + meter.slot_out,
+        ]
+        for starts, ends in joined(gaps):
+            for i in (0, 1):
+                total[i] += self.truth[ends][i] - self.truth[starts][i]
+        return total[0], total[1]
+
+
+def joined(gaps: set[str]) -> list[tuple[datetime, datetime]]:
+    """Put gaps cut at slot boundaries together again."""
+    spans = sorted(
+        (datetime.fromisoformat(a), datetime.fromisoformat(b))
+        for text in gaps
+        if "not yet metered" not in text
+        for a, b in [text.split(" ")[0].split("/")]
+    )
+    out: list[tuple[datetime, datetime]] = []
+    for a, b in spans:
+        if out and out[-1][1] == a:
+            out[-1] = (out[-1][0], b)
+        else:
+            out.append((a, b))
+    return out
+
+
+Step = tuple[str, int, int, int]
+STEP = st.tuples(
+    st.sampled_from(
+        ["look"] * 6 + ["lost", "lost for long", "restart", "reboot", "reset", "cleared", "wrap"]
+    ),
+    st.integers(20, 40),  # seconds
+    st.integers(0, 2_000_000_000),  # octets in, below 1 Gb/s × 20 s
+    st.integers(0, 2_000_000_000),
+)
+
+
+def befall(port: Port, metered: Metered, what: str) -> bool:
+    """Let something happen to the port or to us; False where this look is lost."""
+    match what:
+        case "reboot":
+            port.shown_in = port.shown_out = 0
+            port.uptime_s = 1.0
+        case "reset":
+            port.shown_in = port.shown_out = 0
+            port.discontinuity = port.uptime_s * 100
+        case "cleared" if any(metered.shown):  # by a command on the router: only the fall shows it
+            port.shown_in = port.shown_out = 0
+        case "wrap":
+            ends = (1 << port.width) - 1000
+            port.shown_in = port.shown_out = ends
+            port.discontinuity = port.uptime_s * 100
+        case "restart":
+            metered.restart()
+    return what not in ("lost", "lost for long")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEP, min_size=3, max_size=60))
+def test_usage_and_named_gaps_are_the_truth_to_the_octet(steps: list[Step]) -> None:
+    port, metered, at = Port(), Metered(), T0
+    metered.look(port, at)
+    began = metered.truth[at]
+    for what, seconds, into, out in steps:
+        length = seconds + (3000 if what == "lost for long" else 0)
+        at += timedelta(seconds=length)
+        port.flow(length, into, out)
+        if befall(port, metered, what):
+            metered.look(port, at)
+        else:
+            metered.miss(at)
+    at += timedelta(seconds=30)
+    port.flow(30, 1, 1)
+    metered.look(port, at)
+
+    ended = metered.truth[at]
+    assert metered.accounted() == (ended[0] - began[0], ended[1] - began[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(5, 10), st.integers(0, 600_000_000)), min_size=5, max_size=80)
+)
+def test_a_32_bit_counter_that_is_read_often_enough_loses_nothing(
+    steps: list[tuple[int, int]],
+) -> None:
+    port, metered, at = Port(width=32), Metered(), T0
+    metered.look(port, at)
+    for seconds, octets in steps:
+        at += timedelta(seconds=seconds)
+        port.flow(seconds, octets, octets // 3)
+        metered.look(port, at)
+
+    assert metered.accounted() == metered.truth[at]
+    meter = current(metered.world, KEY)
+    assert meter is not None
+    assert [g for r in metered.records for g in r.gaps if "not yet" not in g] == []
+
+
+def test_a_32_bit_counter_read_too_rarely_is_a_gap_and_no_guess() -> None:
+    port, metered = Port(width=32), Metered()
+    metered.look(port, T0)
+    port.flow(60, 100, 100)
+    metered.look(port, T0 + timedelta(seconds=60))  # wraps in 34 s at 1 Gb/s
+
+    meter = current(metered.world, KEY)
+    assert meter is not None
+    assert "wrapped unseen" in meter.slot_gaps[-1]
+    assert meter.slot_in == 0
+
+
+def test_records_are_sequenced_without_holes_and_never_twice() -> None:
+    port, metered, at = Port(), Metered(), T0
+    for n in range(200):
+        metered.look(port, at)
+        port.flow(30, 1000, 10)
+        at += timedelta(seconds=30)
+        if n % 17 == 5:
+            metered.restart()
+
+    assert [r.sequence for r in metered.records] == list(range(1, len(metered.records) + 1))
+    assert len({r.key for r in metered.records}) == len(metered.records)
+    assert {r.ends - r.starts for r in metered.records} == {timedelta(seconds=SLOT)}
+    assert all(r.completeness == Decimal("1.0000") for r in metered.records[1:])
+
+
+def test_a_long_silence_is_reconstructed_and_says_so() -> None:
+    port, metered = Port(), Metered()
+    metered.look(port, T0)
+    port.flow(3600, 36_000, 3600)
+    metered.look(port, T0 + timedelta(hours=1))
+
+    assert len(metered.records) == 12
+    assert all(r.reconstructed for r in metered.records)
+    assert sum(r.in_octets for r in metered.records) == 36_000
+    assert {r.in_octets for r in metered.records} == {3000}
+
+
+def test_a_spike_no_port_can_carry_is_a_gap() -> None:
+    port, metered = Port(), Metered()
+    metered.look(port, T0)
+    port.shown_in += 10**15
+    port.uptime_s += 30
+    metered.look(port, T0 + timedelta(seconds=30))
+
+    meter = current(metered.world, KEY)
+    assert meter is not None
+    assert meter.slot_in == 0
+    assert "faster than the port" in meter.slot_gaps[-1]
