@@ -195,6 +195,8 @@ class Device:
                     for slot, why in values.wrong.items()
                 ):
                     stale.setdefault(segment.layout.table, "absent")
+        if not stale:
+            return stale
         return {name: why for name, why in stale.items() if not self._learnt[name].spec.scalar}
 
     def _may_walk(self) -> bool:
@@ -263,7 +265,8 @@ class Device:
                 self._plans.clear()
 
     def _batch(self, plan: LookPlan, values: Values, began: float) -> Batch:
-        errors = {**plan.errors, **self._lacking}
+        errors = dict(plan.errors)
+        errors.update(self._lacking)
         clocks = clocks_of(plan, values, errors)
         if values.wrong:
             self._tell_wrong(plan, values.wrong, errors)

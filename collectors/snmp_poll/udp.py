@@ -18,6 +18,7 @@ from collectors.snmp_poll.settings import SnmpPollSettings
 from collectors.snmp_poll.stats import Counts
 
 TICK_S = 0.025  # how finely time-outs are told apart
+DRAIN_S = 0.005  # while answers keep coming they are fetched so often, many at a time
 BURST = 256  # answers taken before the event loop gets its turn
 SMALLEST_ID = 1 << 23  # below it a request-id would take fewer than four octets
 Address = tuple[Any, ...]
@@ -256,7 +257,31 @@ class Transport:
             if len(queue) > before:  # the socket is full: the next tick tries again
                 return
 
+    # Being woken costs more than reading an answer. So the first answer wakes us, and from then
+    # on the socket is looked at by time, until nothing came; a busy poller wakes 200 times a
+    # second whatever the number of devices, an idle one not at all.
+
     def _readable(self, sock: socket.socket) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(sock.fileno())
+        self._drain(sock)
+
+    def _drain(self, sock: socket.socket) -> None:
+        assert self._loop is not None
+        if sock.fileno() < 0:
+            return
+        before = self.counts.received
+        self._receive(sock)
+        if sock.fileno() < 0:  # whoever got an answer closed us
+            return
+        if self.counts.received - before >= BURST:
+            self._loop.call_soon(self._drain, sock)
+        elif self.counts.received > before:
+            self._loop.call_later(DRAIN_S, self._drain, sock)
+        else:
+            self._loop.add_reader(sock.fileno(), self._readable, sock)
+
+    def _receive(self, sock: socket.socket) -> None:
         receive, take = sock.recvfrom, self._take
         try:
             for _ in range(BURST):
