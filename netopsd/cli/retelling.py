@@ -61,7 +61,7 @@ def replay(
 def _told(outcome: Outcome, changes: bool, counts: Counter[str]) -> list[dict[str, Any]]:
     lines = []
     for change in outcome.changes:
-        counts[f"alarms_{change.what}"] += 1
+        counts[f"changes_{change.what}"] += 1
         if changes:
             text = f"{change.alarm} {change.severity}: {change.why}"
             lines.append({"at": change.at, "what": f"alarm {change.what}", "text": text})

@@ -39,13 +39,32 @@ def print_looks(looks: Sequence[Batch]) -> None:
     show.as_table(("", ""), facts, title=last.device)
     for table in last.tables:
         before = earlier(looks, table)
-        print()
-        rows = list(_rows(table, before, looks))
-        labels = sorted(set(table.layout.labels) - {"ifName"})
-        columns = ["row", "index", *labels, *(f"→{c}" for c in _columns(table.layout, before))]
-        show.as_table(columns, rows, title=table.layout.table, none="no rows")
+        columns = [
+            "row",
+            *_labels(table.layout),
+            *(f"→{c}" for c in _columns(table.layout, before)),
+        ]
+        _print_table(table.layout.table, columns, list(_rows(table, before, looks)))
     for column, reason in sorted(last.errors.items()):
         show.warn(f"{column}: {reason}")
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print the columns that say something; name those with nothing but zeros."""
+    said = [i for i, _ in enumerate(columns) if any(row[i] not in ("", "0") for row in rows)]
+    print()
+    kept = ([row[i] for i in said] for row in rows)
+    show.as_table([columns[i] for i in said], kept, title=title, none=f"{title}: no rows")
+    zeros = [
+        columns[i].removeprefix("→").split()[0] for i, _ in enumerate(columns) if i not in said
+    ]
+    if zeros and rows:
+        print(f"nothing or 0 in every row: {', '.join(zeros)}")
+
+
+def _labels(layout: Layout) -> list[str]:
+    """Return the labels that say more than the row's name does."""
+    return sorted(name for name, texts in layout.labels.items() if texts != layout.rows)
 
 
 def earlier(looks: Sequence[Batch], table: Table) -> Table | None:
@@ -81,9 +100,9 @@ def _counter_unit(name: str, before: Table | None) -> str:
 def _rows(table: Table, before: Table | None, looks: Sequence[Batch]) -> Iterator[list[object]]:
     layout = table.layout
     rate = _rates(table, before, looks)
-    labels = sorted(set(layout.labels) - {"ifName"})
+    labels = _labels(layout)
     for i, row in enumerate(layout.rows):
-        cells: list[object] = [row, layout.index[i], *(layout.labels[name][i] for name in labels)]
+        cells: list[object] = [row, *(layout.labels[name][i] for name in labels)]
         for c, name in enumerate(layout.counters):
             if rate is not None:
                 bits = rate[c, i] * (8 if "Octets" in name else 1)
