@@ -7,8 +7,6 @@ read from them at scrape time through `Sources`. No global registry, no per-call
 from __future__ import annotations
 
 import platform
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,75 +19,17 @@ from prometheus_client.core import (
     Metric,
 )
 
+from netopsd.counting import Counts, Histogram, LoopLag
 from netopsd.errors import StoreBroken
 from netopsd.ports import Clock
 
 POLL_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 COMMIT_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-LAG_EVERY_S = 0.25
-LAG_KEPT_S = 60.0
 
-
-class Histogram:
-    """Durations counted into buckets: one bisect and two additions an observation."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return (upper bound, observations at most that), as the exposition wants them."""
-        told, running = [], 0
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
-            running += count
-            told.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
-        return told
-
-
-class Counts:
-    """Events counted by one word: `counts.add("ok")`. Words given at the start are told as 0."""
-
-    __slots__ = ("values",)
-
-    def __init__(self, words: Iterable[str] = ()) -> None:
-        self.values = dict.fromkeys(words, 0)
-
-    def add(self, word: str, number: int = 1) -> None:
-        self.values[word] = self.values.get(word, 0) + number
-
-
-class LoopLag:
-    """How late the event loop gets to what is due, measured four times a second."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._seen: deque[tuple[float, float]] = deque()  # (when, lag), newest last
-        self.last_s = 0.0
-
-    async def run(self) -> None:
-        """Measure until cancelled."""
-        while True:
-            before = self._clock.mono_s()
-            await self._clock.sleep(LAG_EVERY_S)
-            now = self._clock.mono_s()
-            self.note(now, max(0.0, now - before - LAG_EVERY_S))
-
-    def note(self, now: float, lag_s: float) -> None:
-        self.last_s = lag_s
-        self._seen.append((now, lag_s))
-        while self._seen[0][0] < now - LAG_KEPT_S:
-            self._seen.popleft()
-
-    def worst_s(self) -> float:
-        """Return the longest lag of the last minute, so that no scrape misses it."""
-        return max((lag for _, lag in self._seen), default=0.0)
+# What the SNMP engine and the trap listener tell beside their ever-growing counts.
+LEVELS = frozenset({"in_flight", "waiting"})
+# Counts of traps that are no end a trap comes to: the others add up to all that were received.
+NO_END = frozenset({"received", "folded", "informs_acked", "v3_accepted", "v3_refused"})
 
 
 def _nothing() -> Mapping[str, float]:
@@ -107,9 +47,9 @@ Snapshot = Callable[[], Mapping[str, float]]
 class Sources:
     """What others know. Every callable returns a snapshot, at once and without I/O.
 
-    Keys of `alarms` are severities, of `tickets` TMF621 states, of `traps` results. Those of `snmp`
-    and `store_totals` become netopsd_snmp_KEY_total and netopsd_store_KEY_total (ever-growing);
-    those of `queues` are the label of netopsd_queue_length. `outbox` is `ports.Outbox.depth`.
+    Keys of `alarms` are severities, of `tickets` TMF621 states, of `deliveries` results, of
+    `queues` their names; those of `snmp`, `traps` and `store_totals` are counts by name. `late` is
+    the number of late looks, `outbox` is `ports.Outbox.depth`.
     """
 
     alarms: Snapshot = _nothing
@@ -117,7 +57,9 @@ class Sources:
     snmp: Snapshot = _nothing
     traps: Snapshot = _nothing
     store_totals: Snapshot = _nothing
+    deliveries: Snapshot = _nothing
     queues: Snapshot = _nothing
+    late: Callable[[], float] = lambda: 0.0
     series: Callable[[], tuple[int, int]] = lambda: (0, 0)  # shown, hidden
     clock_stepped_s: Callable[[], float] = lambda: 0.0
     outbox: Callable[[], Awaitable[tuple[int, int, datetime | None]]] = _no_outbox
@@ -153,9 +95,7 @@ class Figures:
     polls: Counts = field(
         default_factory=lambda: Counts(("ok", "partial", "unreachable", "rejected", "malformed"))
     )
-    polls_late: Counts = field(default_factory=lambda: Counts(("late",)))
     inputs: Counts = field(default_factory=Counts)
-    deliveries: Counts = field(default_factory=lambda: Counts(("delivered", "postponed", "parked")))
     http: Counts = field(default_factory=Counts)
     poll_seconds: Histogram = field(default_factory=lambda: Histogram(POLL_BOUNDS_S))
     commit_seconds: Histogram = field(default_factory=lambda: Histogram(COMMIT_BOUNDS_S))
@@ -215,7 +155,7 @@ class Figures:
         )  # fmt: skip
         yield _counted(
             "netopsd_deliveries", "Attempts to hand messages over.", "result",
-            self.deliveries.values,
+            self.sources.deliveries(),
         )  # fmt: skip
 
     def _looks(self) -> Iterator[Metric]:
@@ -224,17 +164,18 @@ class Figures:
         )
         yield CounterMetricFamily(
             "netopsd_poll_late", "Looks that began after the next one was due.",
-            value=self.polls_late.values["late"],
+            value=self.sources.late(),
         )  # fmt: skip
         yield _counted("netopsd_polls", "Looks at devices.", "result", self.polls.values)
         for name, value in self.sources.snmp().items():
-            yield CounterMetricFamily(
-                f"netopsd_snmp_{name}", f"SNMP engine: {name.replace('_', ' ')}.", value=value
-            )
-        yield _counted(
-            "netopsd_traps", "Traps and informs; every one ends in one result.", "result",
-            self.sources.traps(),
-        )  # fmt: skip
+            yield _named(f"netopsd_snmp_{name}", f"SNMP engine: {name.replace('_', ' ')}.", value)
+        traps = self.sources.traps()
+        beside = NO_END | LEVELS
+        ends = {name: value for name, value in traps.items() if name not in beside}
+        yield _counted("netopsd_traps", "Traps and informs, by how each ended.", "result", ends)
+        for name in sorted(beside & traps.keys()):
+            about = f"Traps and informs: {name.replace('_', ' ')}."
+            yield _named(f"netopsd_traps_{name}", about, traps[name])
         shown, hidden = self.sources.series()
         yield _gauge("netopsd_network_series", "Series of the network in the last scrape.", shown)
         yield _gauge("netopsd_network_rows_hidden", "Rows left out of too long tables.", hidden)
@@ -276,6 +217,13 @@ class Figures:
 
 def _gauge(name: str, help_text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, help_text, value=float(value))
+
+
+def _named(name: str, help_text: str, value: float) -> Metric:
+    """Return a count, or a level where the name's last words are one."""
+    if any(name.endswith("_" + level) for level in LEVELS):
+        return _gauge(name, help_text, value)
+    return CounterMetricFamily(name, help_text, value=value)
 
 
 def _by(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
