@@ -50,6 +50,7 @@ def _arguments() -> argparse.ArgumentParser:
     run.add_argument("--for", dest="lasting", metavar="60s", help="end by itself after so long")
     run.add_argument("--truth", type=Path, metavar="FILE", help="append what happens, JSON lines")
     run.add_argument("--ready-file", type=Path, metavar="FILE", help="written once all is served")
+    run.add_argument("--hold", action="store_true", help='begin the story at {"do":"begin"}')
     run.add_argument("--control", type=Path, metavar="SOCKET", help="Unix socket for commands")
     return parser
 
@@ -92,7 +93,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     try:
-        await server.start()
+        await server.start(args.hold)
         gc.collect()
         gc.freeze()  # what stays for ever need not be looked at again and again
         if control:

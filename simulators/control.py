@@ -45,7 +45,7 @@ class Control:
             if not isinstance(said, dict):
                 raise ValueError("not an object")
             do = said.get("do")
-            if do in ("truth", "counts", "devices", "end"):
+            if do in ("truth", "counts", "devices", "begin", "end"):
                 return {"ok": True, **getattr(self, f"_{do}")()}
             self._server.do(event(said, self._said))
             return {"ok": True, "t": self._server.now()}
@@ -80,6 +80,10 @@ class Control:
 
     def _devices(self) -> dict[str, Any]:
         return {"port": self._server.port, "devices": listed(self._server, self._said)}
+
+    def _begin(self) -> dict[str, Any]:
+        self._server.begin()
+        return {"t": self._server.now()}
 
     def _end(self) -> dict[str, Any]:
         self.ended.set()

@@ -26,6 +26,8 @@ class Port:
     __slots__ = (
         "admin_up",
         "changed",
+        "down_s",
+        "down_since",
         "errors",
         "faults",
         "index",
@@ -47,6 +49,7 @@ class Port:
         self.admin_up = said.admin == "up"
         self.faults: set[str] = set()
         self.was_up, self.was_admin = self.up, self.admin_up
+        self.down_s, self.down_since = 0.0, 0.0
 
     @property
     def sound(self) -> bool:
@@ -56,6 +59,10 @@ class Port:
     @property
     def up(self) -> bool:
         return self.admin_up and not self.faults
+
+    def down_until(self, now: float) -> float:
+        """Return for how many seconds the port was down so far."""
+        return self.down_s + (0.0 if self.was_up else now - self.down_since)
 
 
 class Peer:
@@ -98,6 +105,7 @@ class Device:
         self.live = shape.live
         self.wear(shape)
         self.said_state = "answers"  # what the truth log last said
+        self.silent_s, self.silent_since = 0.0, 0.0
         self.reports: dict[int, int] = {}  # usmStats counters
         self.requests = self.responses = self.varbinds = self.refused = 0
 
@@ -175,6 +183,10 @@ class Device:
     def answers(self) -> bool:
         return self.powered and self.reachable and not self.silent
 
+    def silent_until(self, now: float) -> float:
+        """Return for how many seconds the device did not answer so far."""
+        return self.silent_s + (0.0 if self.said_state == "answers" else now - self.silent_since)
+
     def uptime_ticks(self, now: float) -> int:
         """Return sysUpTime, hundredths of a second modulo 2^32."""
         return round((now - self.booted) * 1e6) // 10_000 & M32
@@ -212,6 +224,8 @@ class Device:
                 self.put(("admin", at), number(UP if port.admin_up else DOWN))
             if up != port.was_up:
                 port.was_up = up
+                port.down_s += now - port.down_since if up else 0.0
+                port.down_since = now
                 self.put(("oper", at), number(UP if up else DOWN))
                 self.put(("changed", at), number(self.uptime_ticks(now), TICKS))
                 changed.append(port)

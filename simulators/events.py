@@ -15,10 +15,10 @@ from simulators.wire import name, oid
 Do = Callable[[Network, At, float], None]
 
 
-def plan(network: Network) -> None:
-    """Put the whole story of the scenario on the network's list of what is due."""
+def plan(network: Network, begins: float = 0.0) -> None:
+    """Put the whole story, told from `begins` on, on the network's list of what is due."""
     for at in network.said.at:
-        network.after(at.after, partial(carry, network, at))
+        network.after(begins + at.after, partial(carry, network, at))
 
 
 def carry(network: Network, at: At, now: float) -> None:

@@ -121,10 +121,35 @@ class Network:
         state = "answers" if device.answers else "silent"
         if state != device.said_state:
             device.said_state = state
+            device.silent_s += now - device.silent_since if state == "answers" else 0.0
+            device.silent_since = now
             why = [] if device.powered else ["off"]
             why += ["agent silent"] if device.silent else []
             why += [] if device.reachable else ["cut off"]
             self.truth.say("device", now, device=device.name, state=state, why=why)
+
+    def opening(self, now: float) -> None:
+        """Write down how everything stands at the start: what is down, and every count."""
+        for device in self.devices.values():
+            for port in device.ports:
+                if not port.up:
+                    why = sorted(port.faults) or ["admin"]
+                    self.truth.say(
+                        "port", now, device=device.name, port=port.name, oper="down", why=why
+                    )
+            self.octets(device, "start", now)
+
+    def totals(self, now: float) -> dict[str, object]:
+        """Return seconds of silence by device and of being down by port, where there were any."""
+        silent = {d.name: d.silent_until(now) for d in self.devices.values()}
+        down = {
+            d.name: {port.name: port.down_until(now) for port in d.ports if port.down_until(now)}
+            for d in self.devices.values()
+        }
+        return {
+            "silent_s": {name: round(s, 6) for name, s in silent.items() if s},
+            "down_s": {name: ports for name, ports in down.items() if ports},
+        }
 
     def octets(self, device: Device, reason: str, now: float) -> None:
         """Write down the true octets of a device's ports."""

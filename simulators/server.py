@@ -52,6 +52,7 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.port = 0
+        self._begun = False
         self._due = inf  # when the next event is
         self.unknown = 0  # datagrams to addresses nobody has
 
@@ -59,18 +60,15 @@ class Server:
         """Return the scenario's second."""
         return time.monotonic() - self._began
 
-    async def start(self) -> None:
-        """Bind, and begin the story. OSError where the port is taken."""
+    async def start(self, hold: bool = False) -> None:
+        """Bind, and begin the story unless it is to be held. OSError where the port is taken."""
         self._sock = _open(self._said.network.port)
         self._strange = _open(0)
         self.port = self._sock.getsockname()[1]
         self._began = time.monotonic()
         self.truth.began = datetime.now(UTC)
         asyncio.get_running_loop().add_reader(self._sock, self._readable)
-        now = self.now()
-        for device in self.network.devices.values():
-            device.settle(now)
-        self.network.topology.update()
+        now = 0.0
         self.truth.say(
             "start",
             now,
@@ -78,10 +76,22 @@ class Server:
             seed=self._said.network.seed,
             devices=len(self.network.devices),
         )
-        self.network.settle(now, self.network.devices.values())
-        events.plan(self.network)
+        self.network.topology.update()
+        for device in self.network.devices.values():
+            device.settle(now)
+        self.network.opening(now)
+        if not hold:
+            self.begin()
         self._tasks.append(asyncio.create_task(self._sample(), name="truth"))
         self._advance()
+
+    def begin(self) -> None:
+        """Tell the story from now on: its times count from here. Once; later calls do nothing."""
+        if not self._begun:
+            self._begun = True
+            events.plan(self.network, self.current())
+            self.truth.say("begin", self.now())
+            self._advance()
 
     async def close(self) -> None:
         """Write down the end and free everything."""
@@ -100,7 +110,7 @@ class Server:
             self._sock = None
         for device in self.network.devices.values():
             self.network.octets(device, "end", now)
-        self.truth.say("end", now, **self.counts())
+        self.truth.say("end", now, **self.counts(), **self.network.totals(now))
 
     def counts(self) -> dict[str, int]:
         """Return what was asked and answered so far."""

@@ -83,6 +83,7 @@ class Shape:
         keyed = sorted((order(arcs), at) for at, arcs in enumerate(self.arcs))
         self._keys = [key for key, _ in keyed]
         self._at = [at for _, at in keyed]
+        self._ordered = self._at == list(range(len(keyed)))
         self.template: list[bytes | None] = []
         self.live: dict[int, tuple[tuple[bytes, ...], Callable[[Device, float], int]]] = {}
         self.where: dict[Hashable, list[int]] = {}
@@ -104,14 +105,18 @@ class Shape:
         if tag == COUNTER64:
             self.wide.add(at)
 
-    def first(self) -> int:
-        """Return the position a walk from the root begins at."""
-        return self._at[0]
-
     def following(self, arcs: Oid) -> int | None:
-        """Return the position of the first object behind `arcs`; None at the end."""
-        at = bisect_right(self._keys, order(arcs))
-        return self._at[at] if at < len(self._at) else None
+        """Return the position of the first object behind `arcs`; None at the end.
+
+        Where rows are out of order, a walk of a subtree begins at what was recorded first in it.
+        """
+        key = order(arcs)
+        at = bisect_right(self._keys, key)
+        if at == len(self._at):
+            return None
+        if not self._ordered and self._keys[at].startswith(key):
+            return min(self._at[at : bisect_right(self._keys, key + b"\xff" * 4, at)])
+        return self._at[at]
 
     def after(self, named: bytes) -> int | None:
         """Return the position that follows `named` in a walk; None at the end."""

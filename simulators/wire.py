@@ -22,7 +22,7 @@ END_OF_MIB_VIEW = b"\x82\x00"
 
 def oid(text: str) -> Oid:
     """Return the arcs of a dotted object identifier. ValueError where it is none."""
-    arcs = tuple(int(arc) for arc in text.strip().removeprefix(".").split("."))
+    arcs = tuple(map(int, text.strip().removeprefix(".").split(".")))
     if len(arcs) < 2 or min(arcs) < 0 or max(arcs) >= 2**32 or arcs[0] > 2:
         raise ValueError(f"not an object identifier: {text[:80]!r}")
     return arcs

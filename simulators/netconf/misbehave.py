@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Work = Coroutine[Any, Any, None]
 K = FaultKind
+HELLO = tuple(kind for kind in K if kind.startswith("hello-"))
 REPLY = (
     K.SILENT, K.HANG, K.DRIP, K.DROP, K.MALFORMED, K.NOT_UTF8, K.HUGE, K.HUGE_CHUNK, K.LONG_NUMBER,
     K.BAD_CHUNK, K.DEEP, K.LONG_TEXT, K.NAMES, K.ENTITY, K.EXTERNAL, K.TINY, K.SPLIT, K.WRONG_ID,

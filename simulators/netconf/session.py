@@ -74,7 +74,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     def session_started(self) -> None:
         self.id = self.simulator.enter(self)
-        fault = self.simulator.faults.take("hello")
+        fault = self.simulator.faults.take("hello", *misbehave.HELLO)
         if fault is None:
             self.write(self._hello() + EOM)
         else:

@@ -69,6 +69,21 @@ def test_a_cut_silences_everything_behind_it_and_nothing_else() -> None:
     assert sorted(states[2:]) == [("b", "answers"), ("c", "answers")]
 
 
+def test_silence_and_downtime_are_added_up() -> None:
+    world = World()
+    world.move(1)
+    world.do("cut", link="ab")
+    world.move(10)
+    world.do("repair", link="ab")
+    world.move(5)
+    world.do("port_down", device="a", port="p2")
+    world.move(2.5)
+    totals = world.network.totals(world.now)
+    assert totals["silent_s"] == {"b": 10.0, "c": 10.0}
+    assert totals["down_s"]["a"] == {"p1": 10.0, "p2": 2.5, "p3": 18.5}
+    assert totals["down_s"]["b"] == {"ge-0/0/0": 10.0}
+
+
 def test_what_is_cut_off_carries_nothing_and_its_traps_are_lost() -> None:
     world = World()
     world.do("cut", link="ab")
