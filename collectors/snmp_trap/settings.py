@@ -124,6 +124,15 @@ class TrapSettings(BaseModel):
         address_and_port(given)
         return given
 
+    @field_validator("users")
+    @classmethod
+    def _each_name_once(cls, given: tuple[V3User, ...]) -> tuple[V3User, ...]:
+        names = [user.name for user in given]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:  # an inform to our engine names its user and nothing else
+            raise ValueError(f"user named twice: {', '.join(sorted(twice))}")
+        return given
+
     @field_validator("forwarders")
     @classmethod
     def _addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:

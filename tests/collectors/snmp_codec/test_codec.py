@@ -100,6 +100,25 @@ def test_the_short_cut_for_varbinds_agrees_with_the_long_way(data: bytes) -> Non
     assert outcome(lambda: message.decode_varbinds(data, 0, len(data), 99)) == outcome(long_way)
 
 
+@pytest.mark.parametrize(
+    "octets",
+    ["300706012b0201050500", "300806012b02010500ff", "300506012b0500ff",
+     "300306012b", "30020601", "30818006012b0500", "3007068001020105", "310506012b0500",
+     "300504012b0500", "300506012b7f00"],
+)  # fmt: skip
+def test_a_variable_binding_a_little_wrong_is_an_error(octets: str) -> None:
+    data = bytes.fromhex(octets)
+    with pytest.raises(DecodeError):
+        message.decode_varbinds(data, 0, len(data), 9)
+
+
+def test_an_element_may_not_be_longer_than_what_holds_it() -> None:
+    assert ber.header(b"\x04\x03abc", 0, 5) == (4, 2, 5)
+    for end in range(5):
+        with pytest.raises(DecodeError):
+            ber.header(b"\x04\x03abc", 0, end)
+
+
 @given(st.builds(lambda b: encode(Message(1, b"", Pdu(0xA7, 1, 0, 0, b))), BINDS).flatmap(
     lambda d: st.tuples(st.just(d), st.integers(0, len(d) - 1), st.integers(0, 255))))  # fmt: skip
 def test_the_short_cut_agrees_on_nearly_right_octets(case: tuple[bytes, int, int]) -> None:
@@ -158,6 +177,14 @@ def test_twice_the_octets_cost_at_most_twice_the_work(hostile: Any) -> None:
     one, two, four = (operations(hostile(n)) for n in (100, 200, 400))
     assert two <= 2.2 * one
     assert four <= 2.2 * two
+
+
+def test_an_arc_without_end_is_refused_at_its_sixth_octet() -> None:
+    """Its number would grow with every octet: quadratic work in big integers."""
+    some, many = (
+        operations(trap_of(bind(b"\x2b" + b"\xff" * n, b"\x05\x00"))) for n in (99, 60_000)
+    )
+    assert many < 2 * some
 
 
 @pytest.mark.parametrize(

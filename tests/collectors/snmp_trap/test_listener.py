@@ -125,8 +125,8 @@ def test_equal_traps_that_arrive_together_are_one_event_with_a_count(tmp_path: P
 def test_folding_keeps_the_last_state_last(tmp_path: Path) -> None:
     async def story(heard: Heard) -> None:
         with Sender(heard) as sender:
-            sender.send(*(trap(name=LINK_DOWN if n % 2 else LINK_UP) for n in range(40)))
-            await heard.settled(40)
+            sender.send(*(trap(name=LINK_UP if n % 2 else LINK_DOWN) for n in range(41)))
+            await heard.settled(41)
         assert heard.ear.events[-1].name == LINK_DOWN
 
     told(story, tmp_path)

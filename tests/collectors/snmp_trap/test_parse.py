@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.snmp_codec.ber import DecodeError
+from collectors.snmp_codec.ber import DecodeError, encode_oid, integer, tlv
 from collectors.snmp_codec.message import (
     INFORM,
     RESPONSE,
@@ -100,6 +100,20 @@ def test_the_short_cut_says_what_the_whole_decoder_says(
     short = outcome(parse._short_cut, data)
     if short is not None:
         assert short == outcome(parse._long_way, data)
+
+
+def test_octets_hidden_behind_the_uptime_are_not_skipped() -> None:
+    uptime = tlv(
+        0x30,
+        encode_oid(parse.SYS_UPTIME)
+        + integer(5, 0x43)
+        + tlv(0x30, encode_oid("1.3") + b"\x05\x00"),
+    )
+    name = tlv(0x30, encode_oid(parse.TRAP_OID) + encode_oid(LINK_DOWN))
+    pdu = integer(1) + integer(0) + integer(0) + tlv(0x30, uptime + name)
+    data = tlv(0x30, integer(1) + tlv(4, b"c") + tlv(TRAP2, pdu))
+    with pytest.raises(DecodeError):
+        parse.read(data)
 
 
 def test_a_community_never_becomes_a_value() -> None:
