@@ -1,5 +1,6 @@
 """Looks at devices over SNMP (v1, v2c, v3): what to read is data, answers are columns."""
 
+from collectors.snmp_poll.discover import Discovered, discover, look_once
 from collectors.snmp_poll.poller import SnmpPoller
 from collectors.snmp_poll.settings import (
     Auth,
@@ -17,6 +18,7 @@ __all__ = [
     "Auth",
     "ColumnSpec",
     "Credentials",
+    "Discovered",
     "Priv",
     "SnmpPollSettings",
     "SnmpPoller",
@@ -24,4 +26,6 @@ __all__ = [
     "TableSpec",
     "TablesFile",
     "Target",
+    "discover",
+    "look_once",
 ]

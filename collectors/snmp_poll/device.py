@@ -74,7 +74,8 @@ class Device:
                 self._silent = True
             raise
         for learnt in due:
-            learnt.due_s = max(learnt.due_s, began - learnt.spec.every) + learnt.spec.every
+            following = learnt.due_s + learnt.spec.every  # in step, unless that is long ago
+            learnt.due_s = following if following > began else began + learnt.spec.every
         return self._batch(plan, values, began)
 
     def _is_due(self, learnt: Learnt, now: float) -> bool:
@@ -176,11 +177,8 @@ class Device:
     def _stale(self, plan: LookPlan, values: Values) -> dict[str, str]:
         """Return the tables whose rows may have changed, and what says so."""
         stale: dict[str, str] = {}
-        for slot, name, _ in plan.clocks:
-            if name == "sys_uptime_ticks" and slot not in values.wrong:
-                uptime = int(values.raw[slot])
-                if self._uptime is not None and uptime < self._uptime:
-                    stale = {s.layout.table: "uptime" for s in plan.segments}
+        if self._restarted(plan, values):
+            stale = {s.layout.table: "uptime" for s in plan.segments}
         for slot, learnt, oid in plan.watch:
             known = learnt.watch.get(oid)
             if known is None or slot in values.wrong or learnt.idle_walks >= IDLE_WALKS:
@@ -188,16 +186,21 @@ class Device:
             if int(values.raw[slot]) != known:
                 stale.setdefault(learnt.spec.name, "watch")
         if values.wrong:
+            lost = [slot for slot, why in values.wrong.items() if why in ABSENCES]
             for segment in plan.segments:
-                start = segment.counters.start
-                if not segment.learnt.fresh and any(
-                    start <= slot < segment.end and why in ABSENCES
-                    for slot, why in values.wrong.items()
-                ):
+                span = range(segment.counters.start, segment.end)
+                if not segment.learnt.fresh and any(slot in span for slot in lost):
                     stale.setdefault(segment.layout.table, "absent")
         if not stale:
             return stale
         return {name: why for name, why in stale.items() if not self._learnt[name].spec.scalar}
+
+    def _restarted(self, plan: LookPlan, values: Values) -> bool:
+        """Return whether sysUpTime went back. Its wrap does, too: one walk in 497 days."""
+        for slot, name, _ in plan.clocks:
+            if name == "sys_uptime_ticks" and slot not in values.wrong:
+                return self._uptime is not None and int(values.raw[slot]) < self._uptime
+        return False
 
     def _may_walk(self) -> bool:
         now = self._clock.mono_s()

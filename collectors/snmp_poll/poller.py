@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from collectors.snmp_poll.device import Device
 from collectors.snmp_poll.engine import Session
 from collectors.snmp_poll.planned import PlannedSession
-from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
+from collectors.snmp_poll.settings import Credentials, SnmpPollSettings, TableSpec, Target
 from collectors.snmp_poll.stats import Counts, Stats
 from collectors.snmp_poll.udp import Transport
 from netopsd.core.model import Batch, Blind
@@ -32,6 +33,8 @@ class SnmpPoller:
         self._counts = Counts()
         self._transport = Transport(settings, self._counts)
         self._devices: dict[str, Device] = {}
+        self._users: dict[Credentials, Any] = {}  # gufo's: keys are dear to derive
+        self._pysnmp: Any = None
 
     async def start(self) -> None:
         """Open the sockets."""
@@ -55,7 +58,22 @@ class SnmpPoller:
         return made
 
     def _session(self, target: Target) -> Session:
-        return PlannedSession(target, self._settings, self._transport, self._clock)
+        engine = target.engine
+        if engine == "auto":
+            engine = "gufo" if target.credentials.version == "3" else "planned"
+        if engine == "planned":
+            return PlannedSession(target, self._settings, self._transport, self._clock)
+        if engine == "gufo":
+            from collectors.snmp_poll.gufo_engine import GufoSession
+
+            return GufoSession(target, self._settings, self._counts, self._clock, self._users)
+        from collectors.snmp_poll.pysnmp_engine import PysnmpSession
+
+        if self._pysnmp is None:
+            from pysnmp.hlapi.v3arch.asyncio import SnmpEngine
+
+            self._pysnmp = SnmpEngine()
+        return PysnmpSession(target, self._settings, self._counts, self._clock, self._pysnmp)
 
     async def retarget(
         self, targets: Mapping[str, Target], tables: Mapping[str, TableSpec]
@@ -78,4 +96,8 @@ class SnmpPoller:
         for device in self._devices.values():
             await device.session.close()
         self._devices.clear()
+        self._users.clear()
+        if self._pysnmp is not None:
+            self._pysnmp.close_dispatcher()
+            self._pysnmp = None
         await self._transport.close()
