@@ -129,6 +129,8 @@ def judged(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise StoreBroken(f"{path} is damaged: {error}") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF
@@ -137,6 +139,8 @@ def judged(path: Path) -> Iterator[None]:
             raise DiskFull(f"{path}: {error}") from error
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Locked(f"{path}: {error}") from error
+        if primary is None and "decode" in str(error):
+            raise StoreBroken(f"{path} is damaged: {error}") from error
         if primary in (None, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG):
             raise CannotStore(f"{path}: {error}") from error
         raise StoreBroken(f"{path}: {error} ({name})") from error

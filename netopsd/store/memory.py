@@ -86,12 +86,12 @@ class MemoryStore:
 
     def _add(self, message: Message) -> None:
         name = (message.sink, message.key)
+        self._last += 1  # a known message leaves a hole, as in SQLite
         if name in self._known:
             if self._known[name] != message.body:
                 self._dispute("message", message.key, self._known[name], message.body)
             return
         self._known[name] = message.body
-        self._last += 1
         self._waiting[self._last] = Pending(id=self._last, message=message, next_at=message.at)
 
     def _dispute(self, kind: str, key: str, kept: Any, refused: Any) -> None:

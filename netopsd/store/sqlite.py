@@ -44,6 +44,7 @@ class SqliteStore:
 
     `url` is "sqlite:///FILE" (ValueError otherwise). `sent_kept` is the length of the log of
     delivered messages: as long as a key is in it (or waiting), the same message is not sent again.
+    After `checkpoint_rows` rows the WAL is folded into the database.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SqliteStore:
         ballast_bytes: int = 64 * 2**20,
         sent_kept: int = 100_000,
         patience_s: float = 120.0,
+        checkpoint_rows: int = 4000,
         steps: Sequence[migrations.Step] = migrations.STEPS,
     ) -> None:
         self.path = connect.database_path(url)
@@ -60,6 +62,7 @@ class SqliteStore:
             path=self.path,
             ballast=Ballast(self.path, ballast_bytes),
             patience=max(1, round(patience_s * 1000 / connect.BUSY_MS)),
+            checkpoint_rows=checkpoint_rows,
             steps=steps,
         )
         self._sent_kept = sent_kept

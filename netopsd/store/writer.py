@@ -21,7 +21,6 @@ from netopsd.store.connect import DiskFull, Locked
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-_CHECKPOINT_ROWS = 4000  # written between checkpoints: a WAL of some megabytes
 _CHECKPOINT_COMMITS = 500
 
 
@@ -62,6 +61,7 @@ class Writer:
     ballast: Ballast
     patience: int  # times BUSY_MS to wait for another process' lock
     retry_s: float = 1.0  # between tries while the disk is full
+    checkpoint_rows: int = 4000  # written between checkpoints: a WAL of some megabytes
     steps: Sequence[migrations.Step] = migrations.STEPS
     stop: threading.Event = field(default_factory=threading.Event)
     health: Health = Health()
@@ -165,7 +165,7 @@ class Writer:
                 if isinstance(done, Refused):
                     self._count(done)
                 self.checkpoint_due = (
-                    connection.total_changes - self._rows_then >= _CHECKPOINT_ROWS
+                    connection.total_changes - self._rows_then >= self.checkpoint_rows
                     or self.health.commits - self._commits_then >= _CHECKPOINT_COMMITS
                 )
                 return done

@@ -13,9 +13,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,6 @@ from netopsd.core.beliefs import (
     Phase,
     Reach,
     Severity,
-    UsageRecord,
 )
 from netopsd.core.model import Event, Resource
 from netopsd.core.outcome import Outcome
@@ -59,6 +56,10 @@ def run(quick: bool = False) -> dict[str, Any]:
 def _disk() -> str:
     """Return a folder on a disk: a tmpfs would make every commit look durable for nothing."""
     return "/var/tmp" if os.path.isdir("/var/tmp") else "."
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def alarm(number: int, at: datetime, phase: Phase, occurrence: int) -> Alarm:
@@ -177,7 +178,7 @@ async def _traps(path: Path, seconds: int) -> dict[str, Any]:
     return {
         "traps_kept_per_s": round(seconds * 10_000 / took),
         "traps_kept_cpu_us_each": round(used / (seconds * 10_000) * 1e6, 2),
-        "traps_kept_bytes_each": round(path.stat().st_size / (seconds * 10_000), 1),
+        "traps_kept_bytes_each": round(_size(path) / (seconds * 10_000), 1),
     }
 
 
@@ -228,7 +229,7 @@ async def _start(path: Path, devices: int, alarms: int) -> dict[str, Any]:
     return {
         f"open_with_{alarms}_alarms_s": round(opened, 3),
         f"open_and_load_{devices}_devices_{alarms}_alarms_s": round(took, 3),
-        "database_mb": round(path.stat().st_size / 1e6, 1),
+        "database_mb": round(_size(path) / 1e6, 1),
     }
 
 
@@ -256,26 +257,6 @@ def _against_sqlalchemy(path: Path, many: int) -> dict[str, Any]:
         ours = time.process_time() - cpu
     raw.close()
     return {"sqlalchemy_core_over_plain_upsert": round(theirs / ours, 2)}
-
-
-def usage(number: int) -> UsageRecord:
-    """One usage record, as the demo's services make them."""
-    resource = Resource(f"gw-{number % 1000}", "if", "ge-0/0/1")
-    starts = T0 + timedelta(seconds=300 * number)
-    record = UsageRecord(
-        key="",
-        service=f"s-{number % 1000}",
-        customer="acme",
-        account="A-1",
-        resource=resource,
-        starts=starts,
-        ends=starts + timedelta(seconds=300),
-        in_octets=number * 10**9,
-        out_octets=number * 10**8,
-        covered_s=300.0,
-        completeness=Decimal("1.0000"),
-    )
-    return replace(record, key=f"{record.service}|{resource}|octets|{number}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""Whatever is done to an outbox, in whatever order, both stores say the same of it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from netopsd.store import connect
+from netopsd.store.memory import MemoryStore
+from netopsd.store.sqlite import SqliteStore
+from tests.store.contract import Both, later, message
+
+IDS = st.integers(1, 12)
+TIMES = st.integers(0, 30)
+STREAMS = st.sampled_from(["A-1", "A-2", "network"])
+SINKS = st.sampled_from(["office", "file"])
+
+
+class Outboxes(RuleBasedStateMachine):
+    """The same things done to the real store and to its twin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.where = Path(tempfile.mkdtemp(prefix="netopsd-outbox-"))
+        self.loop = asyncio.new_event_loop()
+        self.store = SqliteStore(f"sqlite:///{self.where}/netopsd.db", ballast_bytes=0)
+        self.twin = MemoryStore()
+
+    @initialize()
+    def open(self) -> None:
+        self.loop.run_until_complete(self.store.open())
+
+    def both(self, do: Callable[[Both], Awaitable[Any]]) -> None:
+        """Do it to both and see them answer the same."""
+
+        async def told(store: Both) -> Any:
+            return await do(store)
+
+        ours = self.loop.run_until_complete(told(self.store))
+        assert ours == self.loop.run_until_complete(told(self.twin))
+
+    @rule(numbers=st.lists(IDS, max_size=4), stream=STREAMS, sink=SINKS, at=TIMES)
+    def commit(self, numbers: list[int], stream: str, sink: str, at: int) -> None:
+        messages = [message(n, stream=stream, sink=sink, at=later(at)) for n in numbers]
+        self.both(lambda store: store.commit([], messages))
+
+    @rule(ids=st.lists(IDS, max_size=3))
+    def delivered(self, ids: list[int]) -> None:
+        self.both(lambda store: store.delivered(ids))
+
+    @rule(id_=IDS, at=TIMES)
+    def postpone(self, id_: int, at: int) -> None:
+        self.both(lambda store: store.postpone(id_, later(at), f"until {at}"))
+
+    @rule(id_=IDS)
+    def park(self, id_: int) -> None:
+        self.both(lambda store: store.park(id_, "refused"))
+
+    @rule(id_=IDS, at=TIMES)
+    def retry(self, id_: int, at: int) -> None:
+        self.both(lambda store: store.retry(id_, later(at)))
+
+    @rule(sink=SINKS, at=TIMES, limit=st.integers(0, 6))
+    def due(self, sink: str, at: int, limit: int) -> None:
+        self.both(lambda store: store.due(sink, later(at), limit))
+
+    @rule()
+    def restart(self) -> None:
+        self.loop.run_until_complete(self.store.close())
+        self.loop.run_until_complete(self.store.open())
+
+    @invariant()
+    def they_agree(self) -> None:
+        self.both(lambda store: store.pending())
+        self.both(lambda store: store.pending(2))
+        self.both(lambda store: store.depth())
+        with closing(connect.reader(self.store.path)) as connection:
+            heads = connection.execute("SELECT id FROM outbox WHERE head").fetchall()
+            oldest = connection.execute(
+                "SELECT min(id) FROM outbox WHERE state = 'waiting' GROUP BY sink, stream"
+            ).fetchall()
+        assert sorted(heads) == sorted(oldest)
+
+    def teardown(self) -> None:
+        self.loop.run_until_complete(self.store.close())
+        self.loop.close()
+        shutil.rmtree(self.where)
+
+
+TestOutboxes = Outboxes.TestCase
+TestOutboxes.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
