@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 STEP = timedelta(seconds=5)
@@ -19,13 +20,17 @@ class SystemClock:
     is the latest difference seen beyond 5 s, for the metrics and an alarm about ourselves.
     """
 
-    def __init__(self) -> None:
-        self._mono = time.monotonic()
-        self._wall = datetime.now(UTC)
+    def __init__(
+        self,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._real, self._count = wall, mono
+        self._mono, self._wall = mono(), wall()
         self.stepped_s = 0.0
 
     def now(self) -> datetime:
-        mono = time.monotonic()
+        mono = self._count()
         passed = mono - self._mono
         if passed >= 1.0:
             self._rebase(mono, passed)
@@ -34,7 +39,7 @@ class SystemClock:
 
     def _rebase(self, mono: float, passed: float) -> None:
         carried = self._wall + timedelta(seconds=passed)
-        drift = datetime.now(UTC) - carried
+        drift = self._real() - carried
         if drift > STEP:
             self.stepped_s = drift.total_seconds()
             carried += drift
@@ -46,7 +51,7 @@ class SystemClock:
         self._mono, self._wall = mono, carried
 
     def mono_s(self) -> float:
-        return time.monotonic()
+        return self._count()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

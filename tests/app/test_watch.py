@@ -1,0 +1,116 @@
+"""Looks are spread, do not wait for one another, and never bring an exception across."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from netopsd.clock import SystemClock
+from netopsd.core.inventory import Device
+from netopsd.core.model import Batch, Blind, Input
+from netopsd.errors import CannotLook
+from netopsd.watch import Watch, phase_of, phases
+
+
+class Devices:
+    """A poller whose devices answer, hang, refuse or trip a bug, by name."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.clock = SystemClock()
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def poll(self, device: str) -> Batch:
+        self.asked.append(device)
+        if device.startswith("hangs"):
+            await asyncio.sleep(3600)
+        if device.startswith("refuses"):
+            raise CannotLook(device, Blind.REJECTED, "no")
+        if device.startswith("bug"):
+            raise ZeroDivisionError("oops")
+        return Batch(device=device, at=self.clock.now(), mono_s=self.clock.mono_s())
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    async def put(self, said: Input) -> None:
+        assert isinstance(said, Batch)
+        self.batches.append(said)
+
+    def offer(self, said: Input) -> bool:
+        return False
+
+    async def durable(self, said: Input) -> None: ...
+
+
+def fleet(*names: str, interval_s: float = 1.0) -> dict[str, Device]:
+    return {name: Device(name=name, interval_s=interval_s) for name in names}
+
+
+def watched(devices: dict[str, Device], seconds: float) -> tuple[Watch, Devices, Inbox]:
+    poller, inbox = Devices(), Inbox()
+    watch = Watch(lambda _: poller, SystemClock(), inbox, lambda _: None)
+
+    async def go() -> None:
+        task = asyncio.create_task(watch.run(devices))
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+    return watch, poller, inbox
+
+
+def test_a_hanging_device_delays_no_other_and_is_not_asked_twice_at_once() -> None:
+    watch, poller, inbox = watched(fleet("hangs", "a", "b"), 2.6)
+
+    assert poller.asked.count("hangs") == 1
+    assert watch.stats.late >= 1
+    assert {b.device for b in inbox.batches} == {"a", "b"}
+    assert len(inbox.batches) >= 4
+
+
+def test_an_exception_becomes_a_blind_batch(caplog: pytest.LogCaptureFixture) -> None:
+    _, _, inbox = watched(fleet("refuses", "bug"), 1.2)
+
+    assert {(b.device, b.blind) for b in inbox.batches} == {
+        ("refuses", Blind.REJECTED),
+        ("bug", Blind.SKIPPED),
+    }
+    assert "in a way no collector announces" in caplog.text
+
+
+def test_a_verifying_look_comes_at_once_and_after_the_one_under_way() -> None:
+    poller, inbox = Devices(), Inbox()
+    watch = Watch(lambda _: poller, SystemClock(), inbox, lambda _: None)
+
+    async def go() -> None:
+        task = asyncio.create_task(watch.run(fleet("a", interval_s=3600)))
+        await asyncio.sleep(0.05)
+        before = len(poller.asked)
+        watch.look_soon("a", 0.0)
+        watch.look_soon("a", 0.0)
+        await asyncio.sleep(0.2)
+        assert len(poller.asked) == before + 1
+        watch.look_soon("nobody", 0.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+
+
+def test_a_thousand_devices_are_spread_evenly_over_the_interval() -> None:
+    counts: dict[int, int] = {}
+    for n in range(10_000):
+        phase = phase_of(Device(name=f"device-{n}", interval_s=30))
+        counts[phase] = counts.get(phase, 0) + 1
+
+    assert phases(30) == 300
+    assert len(counts) == 300
+    assert max(counts.values()) < 70  # 33 on average
