@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from bss_bridge.retry import GiveUp, Later, next_try
 from bss_bridge.settings import Frozen, RetrySettings
@@ -52,6 +53,7 @@ class _Line:
     settings: DeliverySettings
     stats: SinkStats = field(default_factory=SinkStats)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: dict[str, list[Pending]] = field(default_factory=dict)  # due, by stream, not started
     busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # by stream
     failing: set[str] = field(default_factory=set)  # streams that failed since the last success
     probes: int = 0  # failures since the sink seems down
@@ -109,33 +111,33 @@ class Deliverer:
         async with asyncio.TaskGroup() as group:
             while True:
                 line.wake.clear()
-                full = await self._start_due(line, group)
-                if not full:
-                    await self._pause(line)
+                await self._start_due(line, group)
+                await self._pause(line)
 
-    async def _start_due(self, line: _Line, group: asyncio.TaskGroup) -> bool:
-        """Start the streams that have something due and are not busy; whether to look on at once.
-
-        What is due of busy streams hides what is behind it, so the question grows until it shows
-        other streams.
-        """
+    async def _start_due(self, line: _Line, group: asyncio.TaskGroup) -> None:
+        """Start as many streams as there is room for."""
         room = self._room(line)
         if room <= 0:
-            return False
+            return
+        if not line.ready:
+            await self._look(line)
+        for stream in list(line.ready)[:room]:
+            task = group.create_task(self._tell_stream(line, line.ready.pop(stream)))
+            line.busy[stream] = task
+            task.add_done_callback(partial(self._finished, line, stream))
+
+    async def _look(self, line: _Line) -> None:
+        """Ask what is due and get it ready, by stream.
+
+        What is due of busy streams hides what is behind it: then the next question is for more.
+        Nothing else takes a stream's messages while they are ready or under way.
+        """
         due = await self._outbox.due(line.name, self._clock.now(), line.ask)
-        streams: dict[str, list[Pending]] = {}
         for pending in due:
             if pending.message.stream not in line.busy:
-                streams.setdefault(pending.message.stream, []).append(pending)
-        for stream, pendings in list(streams.items())[:room]:
-            task = group.create_task(self._tell_stream(line, pendings))
-            line.busy[stream] = task
-            task.add_done_callback(lambda _, s=stream: self._finished(line, s))  # type: ignore[misc]
-        if not streams and len(due) >= line.ask and line.ask < MOST:
-            line.ask *= 2
-            return True
-        line.ask = LEAST if streams else line.ask
-        return False
+                line.ready.setdefault(pending.message.stream, []).append(pending)
+        hidden = not line.ready and len(due) >= line.ask
+        line.ask = min(line.ask * 2, MOST) if hidden else LEAST
 
     def _room(self, line: _Line) -> int:
         """How many more streams may be told now: one, now and then, while the sink seems down."""
@@ -144,7 +146,7 @@ class Deliverer:
         return 0 if self._clock.mono_s() < line.shut_until_s else 1 - len(line.busy)
 
     @staticmethod
-    def _finished(line: _Line, stream: str) -> None:
+    def _finished(line: _Line, stream: str, _: asyncio.Task[None]) -> None:
         line.busy.pop(stream, None)
         line.wake.set()
 
