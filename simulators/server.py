@@ -81,16 +81,17 @@ class Server:
             device.settle(now)
         self.network.opening(now)
         if not hold:
-            self.begin()
+            self.begin(0.0)
         self._tasks.append(asyncio.create_task(self._sample(), name="truth"))
         self._advance()
 
-    def begin(self) -> None:
-        """Tell the story from now on: its times count from here. Once; later calls do nothing."""
+    def begin(self, at: float | None = None) -> None:
+        """Tell the story: its times count from `at`, or now. Once; later calls do nothing."""
         if not self._begun:
             self._begun = True
-            events.plan(self.network, self.current())
-            self.truth.say("begin", self.now())
+            at = self.current() if at is None else at
+            events.plan(self.network, at)
+            self.truth.say("begin", at)
             self._advance()
 
     async def close(self) -> None:

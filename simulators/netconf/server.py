@@ -93,6 +93,7 @@ class NetconfSimulator:
         self.commits = Commits(self.stores, self._changed)
         self.sessions: dict[int, Session] = {}
         self.rpcs = 0
+        self.asked: dict[str, int] = {}  # operation → times
         self.edits: list[tuple[str, str]] = []  # (user, operation) of every attempt to change
         self.changes: list[str] = []  # why running changed, in order
         self._server: asyncssh.SSHAcceptor | None = None

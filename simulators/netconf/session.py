@@ -179,6 +179,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         self.simulator.rpcs += 1
         request = root[0]
         rpc = name_of(request)
+        self.simulator.asked[rpc] = self.simulator.asked.get(rpc, 0) + 1
         fault = self.simulator.faults.take(rpc, *misbehave.REPLY)
         after: Callable[[], None] | None = None
         try:

@@ -240,16 +240,6 @@ def test_a_bgp_peer_falls_and_rises_with_its_traps() -> None:
     assert [trap for _, trap in world.told] == ["bgpBackwardTransition", "bgpEstablished"]
 
 
-def test_an_event_is_in_force_from_its_own_time() -> None:
-    """However late it is carried out: nothing counted after it was due."""
-    world = World()
-    world.network.after(10.0, lambda due: world.network.truth.say("mark", due))
-    at = world.said.at
-    assert at == ()
-    world.move(10)
-    assert [line["t"] for line in world.lines if line["what"] == "mark"] == [10.0]
-
-
 def test_octets_are_written_down_in_full_at_every_event() -> None:
     world = World()
     world.move(7)
