@@ -1,0 +1,207 @@
+"""Availability, budgets and broken promises: arithmetic of months, maintenance and the unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import available_timezones
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netopsd.core import maintenance, sla
+from netopsd.core.beliefs import SlaPeriod, State
+from netopsd.core.inventory import Window
+from netopsd.core.model import Resource
+from netopsd.core.outcome import BudgetNotice, OutageNotice, ViolationNotice
+from netopsd.core.restore import restore
+from tests.core.network import T0, Net, Ports, gold, inventory, port
+
+
+def test_a_month_has_as_many_hours_as_the_customers_clocks_say() -> None:
+    def hours(zone: str, year: int, month: int) -> float:
+        starts, ends = sla.month(zone, year, month)
+        return (ends - starts).total_seconds() / 3600
+
+    assert hours("Europe/Oslo", 2026, 3) == 743
+    assert hours("Europe/Oslo", 2026, 10) == 745
+    assert hours("America/New_York", 2026, 11) == 721
+    assert hours("Asia/Kolkata", 2026, 11) == 720
+    assert hours("Pacific/Apia", 2011, 12) == 31 * 24 - 24  # the day that was skipped
+
+
+def test_months_of_every_zone_join_without_hole_or_overlap() -> None:
+    for zone in sorted(available_timezones())[::7]:
+        for year in (2011, 2026, 2037):
+            for number in range(1, 12):
+                assert sla.month(zone, year, number)[1] == sla.month(zone, year, number + 1)[0]
+
+
+def test_the_month_belongs_to_the_customers_zone() -> None:
+    at = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)  # half past midnight in Oslo
+    assert sla.month_of("Europe/Oslo", at)[0] == "2026-12"
+    assert sla.month_of("America/New_York", at)[0] == "2026-11"
+
+
+SERVICE = gold("s1", [Resource("gw")], target="0.999")
+
+
+def period(**seconds: float) -> SlaPeriod:
+    name, starts, ends = sla.month_of("Europe/Oslo", T0)
+    return SlaPeriod(
+        service="s1", period=name, starts=starts, ends=ends, target=SERVICE.target, **seconds
+    )
+
+
+def test_excused_time_leaves_numerator_and_denominator() -> None:
+    month_s = 30 * 86400
+    worst, best = sla.availability(SERVICE, period(down_s=2592.0))
+    assert worst == best == Decimal("0.999000000")
+    half = period(excused_s=month_s / 2, down_s=1296.0)
+    assert sla.availability(SERVICE, half)[1] == Decimal("0.999000000")
+
+
+def test_the_unknown_is_neither_up_nor_down_but_bounds() -> None:
+    worst, best = sla.availability(SERVICE, period(down_s=2592.0, unknown_s=2592.0))
+    assert (worst, best) == (Decimal("0.998000000"), Decimal("0.999000000"))
+
+
+def test_the_budget_is_what_the_promise_allows() -> None:
+    assert sla.budget_s(SERVICE, period()) == pytest.approx(2592.0)
+    assert sla.burn(SERVICE, period(down_s=1296.0)) == pytest.approx(0.5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**6), st.integers(1, 10**5), st.sampled_from(list(State))),
+        max_size=20,
+    ),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**5)), max_size=5),
+)
+def test_every_second_is_booked_exactly_once(
+    spans: list[tuple[int, int, State]], planned: list[tuple[int, int]]
+) -> None:
+    windows = tuple(
+        Window(
+            name=f"w{i}",
+            starts=T0 + timedelta(seconds=a),
+            ends=T0 + timedelta(seconds=a + n),
+            services=frozenset({"s1"}),
+        )
+        for i, (a, n) in enumerate(planned)
+    )
+    base = inventory({"gw": []}, services=[SERVICE])
+    world = restore(replace(base, windows=windows))
+    at, total = T0, 0
+    for skip, length, state in spans:
+        at += timedelta(seconds=skip)
+        until = at + timedelta(seconds=length)
+        sla.account(world, SERVICE, state, (at, until))
+        at, total = until, total + length
+    booked = sum(p.up_s + p.down_s + p.unknown_s + p.excused_s for _, p in world.periods.items())
+    assert booked == pytest.approx(total)
+
+
+def test_overlapping_windows_are_counted_once() -> None:
+    def window(a: int, b: int) -> Window:
+        return Window(name="w", starts=T0 + timedelta(hours=a), ends=T0 + timedelta(hours=b))
+
+    union = maintenance.excused(
+        (window(0, 2), window(1, 3), window(5, 6)), T0, T0 + timedelta(hours=10)
+    )
+    assert union == (
+        (T0, T0 + timedelta(hours=3)),
+        (T0 + timedelta(hours=5), T0 + timedelta(hours=6)),
+    )
+
+
+def story(**services: object) -> Net:
+    two_ways = gold("any", [port("a", "p1"), port("b", "p1")])
+    both = gold("all", [port("a", "p1")], [port("b", "p1")])
+    return Net(inventory({"a": [], "b": [], "c": []}, services=[two_ways, both]))
+
+
+def state(net: Net, name: str) -> State:
+    known = net.world.services.get(name)
+    assert known is not None
+    return known.state
+
+
+def run(net: Net, a: int, b: int, looks: int = 3) -> None:
+    for _ in range(looks):
+        net.look("a", Ports({"p1": a}))
+        net.look("b", Ports({"p1": b}))
+        net.wait(30)
+
+
+def test_any_of_two_ways_carries_and_all_of_them_are_needed() -> None:
+    net = story()
+    run(net, 1, 1)
+    assert (state(net, "any"), state(net, "all")) == (State.UP, State.UP)
+    run(net, 2, 1)
+    assert (state(net, "any"), state(net, "all")) == (State.UP, State.DOWN)
+    run(net, 2, 2)
+    assert (state(net, "any"), state(net, "all")) == (State.DOWN, State.DOWN)
+    run(net, 1, 2)
+    assert (state(net, "any"), state(net, "all")) == (State.UP, State.DOWN)
+
+
+def test_downtime_is_counted_from_first_bad_to_first_good_sample() -> None:
+    net = story()
+    run(net, 1, 1)
+    run(net, 2, 2, looks=10)
+    run(net, 1, 1)
+    down = {k[0]: p.down_s for k, p in net.world.periods.items()}
+    assert down == {"any": pytest.approx(300.0), "all": pytest.approx(300.0)}
+
+
+def test_the_budget_warns_at_half_at_four_fifths_and_at_all_of_it() -> None:
+    net = story()
+    run(net, 1, 1)
+    run(net, 2, 2, looks=100)  # 3000 s of 2592 s allowed
+    burns = [n.burn for n in net.notices(BudgetNotice) if n.period.service == "any"]  # type: ignore[attr-defined]
+    assert burns == [50, 80, 100]
+    broken = [n.violation.id for n in net.notices(ViolationNotice)]  # type: ignore[attr-defined]
+    assert sorted(broken) == ["all/2026-11/tier-1", "any/2026-11/tier-1"]
+
+
+def test_planned_work_costs_nothing_and_tells_nobody() -> None:
+    base = story().world.inventory
+    window = Window(
+        name="CHG-7",
+        starts=T0,
+        ends=T0 + timedelta(hours=2),
+        devices=frozenset({"a", "b"}),
+        why="new line card",
+    )
+    net = Net(replace(base, windows=(window,)))
+    run(net, 1, 1)
+    run(net, 2, 2, looks=100)
+    run(net, 1, 1)
+    assert all(p.down_s == 0 for _, p in net.world.periods.items())
+    assert all(p.excused_s > 3000 for _, p in net.world.periods.items())
+    assert net.notices(OutageNotice) == []
+    assert net.tickets() == []
+
+
+def test_work_on_one_of_two_ways_excuses_nothing() -> None:
+    base = story().world.inventory
+    window = Window(name="w", starts=T0, ends=T0 + timedelta(hours=2), devices=frozenset({"a"}))
+    net = Net(replace(base, windows=(window,)))
+    run(net, 1, 1)
+    run(net, 2, 2, looks=10)
+    down = {k[0]: p.down_s for k, p in net.world.periods.items()}
+    assert down["any"] > 0
+
+
+def test_time_nobody_looked_is_unknown() -> None:
+    net = story()
+    run(net, 1, 1)
+    net.wait(3600)
+    run(net, 1, 1)
+    unknown = {k[0]: p.unknown_s for k, p in net.world.periods.items()}
+    assert all(3000 < s < 3600 for s in unknown.values())
+    assert all(p.down_s == 0 for _, p in net.world.periods.items())
