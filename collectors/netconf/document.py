@@ -41,11 +41,16 @@ class Vocabulary:
         self._names: set[bytes] = set()
 
     def learn(self, text: bytes) -> None:
-        """Note the element and attribute names in `text`. Raises TooBig past the limit."""
-        for pair in set(_NAMES.findall(text)):
-            self._names.add(pair[0] or pair[1])
-        if len(self._names) > self._most:
-            raise TooBig(f"a device that uses over {self._most} distinct names")
+        """Note the element and attribute names in `text`. Raises TooBig past the limit.
+
+        A device that is past it may go on using the names it has.
+        """
+        said = {pair[0] or pair[1] for pair in set(_NAMES.findall(text))}
+        fresh = said - self._names
+        if fresh:
+            if len(self._names) + len(fresh) > self._most:
+                raise TooBig(f"a device that uses over {self._most} distinct names")
+            self._names |= fresh
 
 
 def hardened(**more: Any) -> dict[str, Any]:

@@ -168,7 +168,7 @@ class NetconfListener:
     async def _subscribe(self, ear: _Ear, session: Session) -> str:
         """Subscribe from where we were; return why something may be lost, "" for nothing."""
         name, lost = "create_subscription", ""
-        if operations.SUBSCRIBED in session.capabilities:
+        if operations.offers(session.capabilities, operations.SUBSCRIBED):
             name = "establish_subscription"
         elif ear.since:
             lost = await self._log_begins(ear, session)

@@ -212,6 +212,11 @@ def modules(capabilities: Capabilities) -> dict[str, str]:
     return {namespace: module for namespace, module in pairs if module}
 
 
+def offers(capabilities: Capabilities, namespace: str) -> bool:
+    """Return whether a hello names `namespace`, with whatever parameters."""
+    return any(capabilities[uri].namespace_uri == namespace for uri in capabilities)
+
+
 def _readable(uri: str) -> bool:
     try:
         Capability.from_uri(uri).get_abbreviations()

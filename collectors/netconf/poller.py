@@ -220,7 +220,7 @@ def question(view: ViewSpec, session: Session) -> operations.Request:
     name, options = "get", {"filter": wanted}
     if view.operation == "get-config":
         name, options = "get_config", {"source": "running", "filter": wanted}
-    elif view.operation == "get-data" and operations.NMDA in session.capabilities:
+    elif view.operation == "get-data" and operations.offers(session.capabilities, operations.NMDA):
         name = "get_data"
     kind = operations.operation(name, session.handler)
     return operations.build(kind, session.capabilities, session.handler, **options)
