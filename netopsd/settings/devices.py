@@ -27,7 +27,7 @@ class Common(BaseModel):
     port: Port | None = None
     credentials: Name | None = None
     interval: Annotated[Period, Field(ge=0.2, le=86400)] | None = None
-    timeout: Annotated[Period, Field(ge=0.01, le=300)] | None = None
+    timeout: Annotated[Period, Field(ge=0.01, le=60)] | None = None
     retries: Annotated[StrictInt, Field(ge=0, le=10)] | None = None
     engine: Literal["auto", "planned", "gufo", "pysnmp"] | None = None
     any_source: Bool | None = None
@@ -161,7 +161,10 @@ def check_entries(
     source: Source,
     problems: Problems,
 ) -> None:
-    """Note unknown credentials and tables, and looks that cannot end before the next is due."""
+    """Note unknown credentials and tables, and looks that cannot end before the next is due.
+
+    `tables` is None while tables.toml itself has mistakes.
+    """
     for entry in found:
         if not entry.credentials:
             remedy = (
@@ -231,7 +234,7 @@ def build_devices(
             at = (*entry.at, "upstream", i) if entry.row.upstream else _said_at(entry, "upstream")
             if up.device not in names:
                 what = f"unknown device {quote(up.device)}"
-                problems.unknown(source, at, what, up.device, list(names))
+                problems.unknown(source, at, what, up.device, names)
             elif up.device == entry.row.name:
                 problems.add(source, at, "a device cannot be its own upstream", "Remove it")
             else:

@@ -12,6 +12,8 @@ from typing import Any
 KeyPath = tuple[str | int, ...]
 
 LARGEST_FILE = 64 * 1024 * 1024  # 10,000 devices are about 2 MB
+TWICE = ", the same key or table is there twice"
+SECRETIVE = re.compile(r"community|passw|secret|token|key|sha256|credential", re.IGNORECASE)
 DEEPEST = 32  # nesting of tables and arrays
 HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_"'-]+)*)\s*=""")
@@ -88,7 +90,10 @@ def explain(message: str, text: str) -> str:
     if not found or int(found[1]) > len(lines):
         return message
     written = lines[int(found[1]) - 1].strip()[:60]
-    return f"{message}: {written!r}"
+    more = TWICE if "Cannot overwrite" in message or "Cannot declare" in message else ""
+    if SECRETIVE.search(written):
+        return f"{message}{more}"
+    return f"{message}{more}: {written!r}"
 
 
 def depth(value: Any) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from bss_bridge.settings import Contract, Customer
 from collectors.snmp_poll.settings import (
@@ -29,6 +29,7 @@ from netopsd.settings import rules as r
 from netopsd.settings import services as s
 from netopsd.settings.checks import validate, validate_rows, words_of
 from netopsd.settings.files import BadFile, Source, read_source
+from netopsd.settings.models import shown_key
 from netopsd.settings.problems import Problems
 from netopsd.settings.secrets import resolve
 
@@ -87,7 +88,7 @@ def read_network(
         return None
     problems = reading.problems
     credentials = _credentials(reading, shape, source)
-    defaults = validate(d.Common, shape.defaults, source, ("defaults",), problems) or d.Common()
+    defaults = validate(d.Common, shape.defaults, source, ("defaults",), problems)
     templates = {
         name: validate(d.Common, table, source, ("template", name), problems)
         for name, table in shape.template.items()
@@ -98,12 +99,13 @@ def read_network(
         tables=Target.model_fields["tables"].default if tables is None else tuple(tables),
     )
     rows = validate_rows(d.Row, shape.device, source, ("device",), problems)
-    found = d.entries(rows, templates, (defaults, builtin), source, problems)
-    d.check_entries(found, list(shape.credentials), tables, source, problems)
+    found = d.entries(rows, templates, (defaults or d.Common(), builtin), source, problems)
+    if defaults is not None:
+        d.check_entries(found, list(shape.credentials), tables, source, problems)
     names = words_of(shape.device, "name")
     return Network(
         devices=d.build_devices(found, names, tables or (d.PORTS,), source, problems),
-        targets=_targets(found, credentials),
+        targets=_targets(found, credentials, source, problems),
         credentials={name: one for name, one in credentials.items() if one is not None},
         names=names,
     )
@@ -121,7 +123,10 @@ def _credentials(
 
 
 def _targets(
-    found: Sequence[d.Entry], credentials: Mapping[str, Credentials | None]
+    found: Sequence[d.Entry],
+    credentials: Mapping[str, Credentials | None],
+    source: Source,
+    problems: Problems,
 ) -> dict[str, Target]:
     """Return how to ask each device; those whose credentials have mistakes are left out."""
     targets = {}
@@ -129,19 +134,29 @@ def _targets(
         asked_with = credentials.get(entry.credentials)
         if asked_with is None:
             continue
-        targets[entry.row.name] = Target(
-            name=entry.row.name,
-            address=entry.row.address,
-            port=entry.port,
-            credentials=asked_with,
-            tables=entry.tables,
-            timeout_s=entry.timeout_s,
-            retries=entry.retries,
-            interval_s=entry.interval_s,
-            engine=entry.engine,
-            any_source=entry.any_source,
-        )
+        try:
+            targets[entry.row.name] = _target(entry, asked_with)
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                what = str(one["msg"]).removeprefix("Value error, ")
+                key = tuple(shown_key(str(step)) for step in one["loc"][:1])
+                problems.add(source, (*entry.at, *key), what)
     return targets
+
+
+def _target(entry: d.Entry, credentials: Credentials) -> Target:
+    return Target(
+        name=entry.row.name,
+        address=entry.row.address,
+        port=entry.port,
+        credentials=credentials,
+        tables=entry.tables,
+        timeout_s=entry.timeout_s,
+        retries=entry.retries,
+        interval_s=entry.interval_s,
+        engine=entry.engine,
+        any_source=entry.any_source,
+    )
 
 
 def columns(spec: TableSpec) -> r.Columns:

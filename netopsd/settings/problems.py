@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from netopsd.settings.files import KeyPath, Source
 
-SUGGESTIONS = 50  # looking for the nearest of 10,000 names takes a while: not for every mistake
+COMPARISONS = 80_000  # looking for the nearest of 10,000 names takes 50 ms: not for each mistake
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 LONGEST_QUOTE = 60
 
@@ -49,7 +49,7 @@ class Problems:
 
     def __init__(self) -> None:
         self._lines: dict[str, None] = {}
-        self._suggested = 0
+        self._compared = 0
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -68,14 +68,14 @@ class Problems:
         self._lines.setdefault(f"{text}. {remedy}".rstrip() if remedy else text)
 
     def unknown(
-        self, source: Source, path: KeyPath, what: str, word: object, among: Sequence[str]
+        self, source: Source, path: KeyPath, what: str, word: object, among: Collection[str]
     ) -> None:
         """Note a word that is none of `among`, with the nearest right one or a short list."""
         self.add(source, path, what, self._remedy(word, among))
 
-    def _remedy(self, word: object, among: Sequence[str]) -> str:
-        if self._suggested < SUGGESTIONS:
-            self._suggested += 1
+    def _remedy(self, word: object, among: Collection[str]) -> str:
+        if self._compared < COMPARISONS:
+            self._compared += len(among)
             near = nearest(word, among)
             if near:
                 return f'Did you mean "{near}"?'

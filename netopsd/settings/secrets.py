@@ -11,7 +11,7 @@ from netopsd.settings.files import KeyPath, Source
 from netopsd.settings.problems import Problems, quote
 
 LONGEST = 64 * 1024
-FORMS = 'write the secret in quotes, { file = "path" } or { credential = "name" }'
+UNREAD = "a secret that could not be read"  # long enough for every rule about secrets
 
 
 def resolve(value: Any, source: Source, path: KeyPath, folder: Path, problems: Problems) -> Any:
@@ -19,7 +19,8 @@ def resolve(value: Any, source: Source, path: KeyPath, folder: Path, problems: P
 
     A path is relative to the configuration's folder; a credential is a file of that name in
     `$CREDENTIALS_DIRECTORY` (systemd LoadCredential=). One line break at the end is not part of the
-    secret. What cannot be read is noted and becomes "".
+    secret. What cannot be read is noted, and stands in as UNREAD so that
+    nothing else is found wrong with it.
     """
     if isinstance(value, dict):
         if len(value) == 1:
@@ -45,7 +46,7 @@ def _read(
         return read_secret(file)
     except ValueError as error:
         problems.add(source, path, f"secret {quote(where)}: {error}")
-    return ""
+    return UNREAD
 
 
 def _credential(name: str, environ: Mapping[str, str]) -> Path:

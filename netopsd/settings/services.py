@@ -16,7 +16,7 @@ from netopsd.core.inventory import Device, Service, Tier, Window
 from netopsd.core.model import Resource
 from netopsd.settings.devices import PORTS, resource
 from netopsd.settings.files import KeyPath, Source
-from netopsd.settings.problems import Problems, quote, show_path
+from netopsd.settings.problems import Problems, quote
 from netopsd.settings.words import Bool, Text, moment
 
 SHORTEST_MONTH_S = 28 * 86400
@@ -149,7 +149,7 @@ def _resource(text: str, known: Known, at: KeyPath, to: tuple[Source, Problems])
     found = resource(text, known.tables)
     if found.device not in known.devices:
         what = f"unknown device {quote(found.device)}"
-        problems.unknown(source, at, what, found.device, list(known.devices))
+        problems.unknown(source, at, what, found.device, known.devices)
     return found
 
 
@@ -213,12 +213,12 @@ def build_windows(
             problems.add(source, (*at, "ends"), "must be later than starts")
         if not row.devices and not row.services:
             remedy = 'Write devices = ["…"] or services = ["…"]'
-            problems.add(source, at, f"{show_path(at)} covers nothing", remedy)
+            problems.add(source, at, "covers nothing", remedy)
         for key, known in (("devices", devices), ("services", services)):
             for j, name in enumerate(getattr(row, key)):
                 if name not in known:
                     what = f"unknown {key[:-1]} {quote(name)}"
-                    problems.unknown(source, (*at, key, j), what, name, list(known))
+                    problems.unknown(source, (*at, key, j), what, name, known)
         if row.name in built:
             what = f"window {quote(row.name)} is there already"
             problems.add(source, (*at, "name"), what, "Give each window its own name")
