@@ -7,6 +7,8 @@ that cannot be expressed.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 
@@ -94,28 +96,36 @@ def oid_text(body: bytes) -> str:
 
 
 def _oid_text(body: bytes) -> str:
-    if not body:
-        raise DecodeError("object identifier without arcs")
-    arcs: list[int] = []
-    arc = 0
-    for octet in body:
-        arc = arc << 7 | octet & 0x7F
-        if arc > MAX_ARC + 80:
-            raise DecodeError("arc of an object identifier beyond 2^32 - 1")
-        if octet < 0x80:
-            arcs.append(arc)
-            arc = 0
-            if len(arcs) >= MAX_ARCS:
-                raise DecodeError("object identifier of more than 128 arcs")
-    if body[-1] >= 0x80:
-        raise DecodeError("object identifier cut off")
-    first = min(arcs[0] // 40, 2)  # X.690 section 8.19.4: the first two arcs share a number
-    arcs[0] -= 40 * first
-    if max(arcs) > MAX_ARC:
+    if not body or body[-1] >= 0x80:
+        raise DecodeError("object identifier without arcs, or cut off")
+    arcs: Sequence[int]
+    if body.isascii():  # one octet an arc: nearly all are so, but for ifIndex and the like
+        arcs = body
+    else:
+        arcs = [chunk[0] if len(chunk) == 1 else _arc(chunk) for chunk in _ARCS(body)]
+    if len(arcs) >= MAX_ARCS:
+        raise DecodeError("object identifier of more than 128 arcs")
+    joined = arcs[0]
+    first = 0 if joined < 40 else 1 if joined < 80 else 2  # X.690 section 8.19.4: two arcs in one
+    second = joined - 40 * first
+    if second > MAX_ARC or (arcs is not body and max(arcs[1:], default=0) > MAX_ARC):
         raise DecodeError("arc of an object identifier beyond 2^32 - 1")
-    return f"{first}." + ".".join(map(str, arcs))
+    return ".".join(map(str, (first, second, *arcs[1:])))
 
 
+def _arc(chunk: bytes) -> int:
+    """Return the number in groups of seven bits, of at most five octets after leading zeros."""
+    if chunk[0] == 0x80:
+        chunk = chunk.lstrip(b"\x80")
+    if len(chunk) > 5:
+        raise DecodeError("arc of an object identifier beyond 2^32 - 1")
+    value = 0
+    for octet in chunk:
+        value = value << 7 | octet & 0x7F
+    return value
+
+
+_ARCS = re.compile(rb"[\x80-\xff]*[\x00-\x7f]").findall
 known_oid = lru_cache(maxsize=CACHED_OIDS)(_oid_text)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 BURST_S = 5.0
+LARGEST = 65.0  # tokens the largest datagram costs: one for each 1,024 octets begun
 MOST_STRANGERS = 10_000  # sources remembered beyond the configured ones
 
 
@@ -27,18 +28,18 @@ class Bucket:
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
-        self.most = max(1.0, rate * BURST_S)
+        self.most = max(LARGEST, rate * BURST_S)
         self.tokens = self.most
         self.at = 0.0
 
-    def take(self, now: float) -> bool:
-        """Return whether a token was left at monotonic time `now`, and take it."""
+    def take(self, now: float, cost: float = 1.0) -> bool:
+        """Return whether `cost` tokens were left at monotonic time `now`, and take them."""
         if now > self.at:
             self.tokens = min(self.most, self.tokens + (now - self.at) * self.rate)
             self.at = now
-        if self.tokens < 1.0:
+        if self.tokens < cost:
             return False
-        self.tokens -= 1.0
+        self.tokens -= cost
         return True
 
 

@@ -17,7 +17,7 @@ from collectors.snmp_codec.message import INFORM
 from collectors.snmp_trap.fair import Backlog, Datagram, Sources
 from collectors.snmp_trap.informs import Informs
 from collectors.snmp_trap.ledger import Ledger
-from collectors.snmp_trap.parse import Body, Notification, peek, read, response_to
+from collectors.snmp_trap.parse import Body, Notification, WrongCommunity, peek, read, response_to
 from collectors.snmp_trap.secured import Secured
 from collectors.snmp_trap.settings import TrapSettings
 from collectors.snmp_trap.udp import dropped, opened, passed_by_systemd, prepare
@@ -129,7 +129,8 @@ class TrapListener:
             if source is None:
                 ledger.unknown_source += 1
                 continue
-            if not (source.bucket.take(now) and source.network.take(now)):
+            cost = 1.0 + (len(data) >> 10)  # judging takes as long as a datagram is large
+            if not (source.bucket.take(now, cost) and source.network.take(now, cost)):
                 ledger.rate_limited += 1
                 continue
             kind = peek(data)
@@ -163,14 +164,12 @@ class TrapListener:
 
     def _read(self, datagram: Datagram) -> Notification | None:
         try:
-            said = read(datagram.data)
+            return read(datagram.data, self._communities)
+        except WrongCommunity:
+            self._ledger.wrong_community += 1
         except DecodeError:
             self._ledger.malformed += 1
-            return None
-        if said.community not in self._communities:
-            self._ledger.wrong_community += 1
-            return None
-        return said
+        return None
 
     def _tell(self, inbox: Inbox, folded: Mapping[tuple[str, str, Body], int]) -> None:
         if not folded:

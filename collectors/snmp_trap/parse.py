@@ -6,7 +6,7 @@ are taken out of the values, as they are in the event itself; communities never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -75,9 +75,28 @@ def peek(data: bytes) -> int:
     return data[at] if at < len(data) else 0
 
 
-def read(data: bytes) -> Notification:
-    """Return the notification in a v1 or v2c datagram. Raises DecodeError for anything else."""
+class WrongCommunity(DecodeError):
+    """The community is none of ours; nothing behind it was read."""
+
+
+def read(data: bytes, communities: Container[bytes] | None = None) -> Notification:
+    """Return the notification in a v1 or v2c datagram. Raises DecodeError for anything else.
+
+    `communities`: those believed; None lets all pass.
+    """
+    if communities is not None and _community(data) not in communities:
+        raise WrongCommunity("not a community of ours")
     return _short_cut(data) or _long_way(data)
+
+
+def _community(data: bytes) -> bytes:
+    _, at, end = header(data, 0, len(data))
+    if data[at : at + 2] != b"\x02\x01":
+        raise DecodeError("no version")
+    tag, at, end = header(data, at + 3, end)
+    if tag != 0x04:
+        raise DecodeError("no community")
+    return data[at:end]
 
 
 def _short_cut(data: bytes) -> Notification | None:  # noqa: PLR0911  a chain of refusals

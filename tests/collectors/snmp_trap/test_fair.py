@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.snmp_trap.fair import MOST_STRANGERS, Backlog, Bucket, Datagram, Source, Sources
+from collectors.snmp_trap.fair import (
+    LARGEST,
+    MOST_STRANGERS,
+    Backlog,
+    Bucket,
+    Datagram,
+    Source,
+    Sources,
+)
 
 
 def source(name: str, known: bool = True) -> Source:
@@ -67,11 +75,19 @@ def test_nothing_is_lost_nor_told_twice(steps: list[tuple[int, bool] | int]) -> 
 
 
 def test_a_bucket_lets_its_rate_through_and_a_burst_of_five_seconds() -> None:
-    bucket = Bucket(10.0)
-    assert sum(bucket.take(100.0) for _ in range(99)) == 50
-    assert sum(bucket.take(101.0) for _ in range(99)) == 10
+    bucket = Bucket(20.0)
+    assert sum(bucket.take(100.0) for _ in range(199)) == 100
+    assert sum(bucket.take(101.0) for _ in range(99)) == 20
     assert sum(bucket.take(50.0) for _ in range(99)) == 0  # time going back gives nothing
-    assert sum(bucket.take(10_000.0) for _ in range(99)) == 50
+    assert sum(bucket.take(10_000.0) for _ in range(199)) == 100
+
+
+def test_a_large_datagram_costs_as_much_as_it_keeps_us_busy() -> None:
+    bucket = Bucket(20.0)
+    assert bucket.take(0.0, 64.0)
+    assert not bucket.take(0.0, 64.0)
+    slow = Bucket(0.1)
+    assert slow.take(0.0, LARGEST)  # however low the rate, the largest can come
 
 
 def test_neighbours_of_a_24_share_its_rate_and_others_do_not() -> None:

@@ -213,7 +213,7 @@ def test_one_loud_source_is_limited_and_its_neighbour_is_not(tmp_path: Path) -> 
             loud.send(*(trap(n) for n in range(1, 301)))
             quiet.send(*(trap(n) for n in range(1, 11)))
             stats = await heard.settled(310)
-        assert stats["rate_limited"] >= 240
+        assert stats["rate_limited"] >= 200
         assert sum(e.device == "b" for e in heard.ear.events) == 10
 
     told(story, tmp_path, devices={"127.0.0.1": "a", "127.0.0.2": "b"}, source_rate=10)
