@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from bss_bridge.money import MOST_MINOR, exponent, to_minor
 
@@ -217,6 +225,17 @@ class WebhookSinkSettings(_SinkSettings):
     timeout_s: float = Field(default=10.0, gt=0, le=120)
     allow: tuple[IPv4Network | IPv6Network, ...] = ()
     ca_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        import httpx  # slow to import, and needed by who has a webhook only
+
+        try:
+            httpx.URL(value)
+        except httpx.InvalidURL as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @model_validator(mode="after")
     def _secret_is_long_enough(self) -> Self:
