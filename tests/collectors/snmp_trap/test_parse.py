@@ -116,6 +116,13 @@ def test_octets_hidden_behind_the_uptime_are_not_skipped() -> None:
         parse.read(data)
 
 
+def test_what_stands_for_error_status_and_index_must_be_two_integers() -> None:
+    data = next(datagram(case) for case in CASES if case.name == "linkdown-v2c")
+    assert data.count(bytes.fromhex("020100020100")) == 1
+    with pytest.raises(DecodeError):
+        parse.read(data.replace(bytes.fromhex("020100020100"), b"\x04\x04\x00\x00\x00\x00"))
+
+
 def test_a_community_never_becomes_a_value() -> None:
     binds = (VarBind(parse.TRAP_OID, 6, LINK_DOWN), VarBind(parse.TRAP_COMMUNITY, 4, b"hush"))
     v2 = parse.read(encode(Message(1, b"hush", Pdu(TRAP2, 1, 0, 0, binds))))
