@@ -170,10 +170,12 @@ class Daemon:
         async with asyncio.TaskGroup() as house:
             looking = [
                 house.create_task(self.watch.run(self.settings.inventory.devices), name="watch"),
-                house.create_task(self.traps.listen(self.pipeline.mailbox), name="traps"),
                 house.create_task(self._tick(), name="tick"),
                 house.create_task(self._reload(hang_up), name="reload"),
             ]
+            if self.settings.traps.enabled:
+                hearing = self.traps.listen(self.pipeline.mailbox)
+                looking.append(house.create_task(hearing, name="traps"))
             serving = [
                 house.create_task(self.pipeline.run(), name="pipeline"),
                 house.create_task(self.deliverer.run(), name="deliver"),
@@ -198,9 +200,9 @@ class Daemon:
     async def _announce(self) -> None:
         """Say that we are ready, to people, to the service manager and to our own commands."""
         await self.web.listening.wait()
-        while self.traps.address is None:
+        while self.settings.traps.enabled and self.traps.address is None:
             await self.clock.sleep(0.01)
-        traps = ":".join(map(str, self.traps.address))
+        traps = ":".join(map(str, self.traps.address or ("off",)))
         http = f"{self.settings.http.host}:{self.web.port}"
         said = {"pid": os.getpid(), "http": http, "traps": traps}
         path = self.settings.state / "running.json"
