@@ -147,6 +147,8 @@ class WebServer:
             raise
         finally:
             self.listening.clear()
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()  # whoever did not take the last words in time
             sock.close()
 
 

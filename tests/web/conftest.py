@@ -213,23 +213,42 @@ class Site:
         return asyncio.run(send())
 
 
+@dataclass
+class Built:
+    """An application, built once: a tenth of a second each would add up."""
+
+    beliefs: Beliefs
+    series: Series
+    figures: Figures
+    house: House
+    page: Page
+    app: FastAPI
+
+
+@pytest.fixture(scope="session")
+def built() -> Built:
+    beliefs = Beliefs()
+    clock = ManualClock(NOON)
+    series = Series(clock)
+    figures = Figures(clock=clock, version="0.1.0")
+    house = House(clock=clock, now=beliefs, kept=beliefs, messages=beliefs, acts=beliefs)
+    page = Page(clock=clock, series=series, own=figures.text, families=sla_families(beliefs.sla))
+    return Built(beliefs, series, figures, house, page, application(house, page, "0.1.0"))
+
+
 @pytest.fixture
-def make_site() -> Callable[..., Site]:
-    def make(
-        beliefs: Beliefs | None = None,
-        tokens: Sequence[ConfiguredToken] = (TOKENS[1],),
-        **guard: object,
-    ) -> Site:
-        beliefs = beliefs or Beliefs()
-        clock = ManualClock(NOON)
-        series = Series(clock)
-        figures = Figures(clock=clock, version="0.1.0")
-        house = House(clock=clock, now=beliefs, kept=beliefs, messages=beliefs, acts=beliefs)
-        families = sla_families(beliefs.sla)
-        page = Page(clock=clock, series=series, own=figures.text, families=families)
-        app = application(house, page, "0.1.0")
-        guarded = Guard(app, Access(tokens), count=figures.http.add, **guard)  # type: ignore[arg-type]
-        return Site(beliefs, app, guarded, series, figures, house, page)
+def make_site(built: Built) -> Callable[..., Site]:
+    """Return what puts a new guard before the application, with all beliefs as at first."""
+
+    def make(tokens: Sequence[ConfiguredToken] = (TOKENS[1],), **guard: object) -> Site:
+        vars(built.beliefs).clear()
+        vars(built.beliefs).update(vars(Beliefs()))
+        built.series.retain(())
+        count = built.figures.http.add
+        guarded = Guard(built.app, Access(tokens), count=count, **guard)  # type: ignore[arg-type]
+        return Site(
+            built.beliefs, built.app, guarded, built.series, built.figures, built.house, built.page
+        )
 
     return make
 

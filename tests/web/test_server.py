@@ -164,6 +164,24 @@ def test_metrics_survive_a_client_that_leaves_in_the_middle(site: Any) -> None:
     serving(site, use, page)
 
 
+def test_a_client_that_does_not_read_cannot_hold_up_the_end(site: Any) -> None:
+    page = Page(clock=SystemClock(), series=many_series(1500), own=site.figures.text)
+
+    async def run() -> None:
+        web = WebServer(Http(), site.house, page, version="0.1.0")
+        task = asyncio.create_task(web.serve())
+        await asyncio.wait_for(web.listening.wait(), 10)
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port, limit=1024)
+        writer.write(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert b"200" in await reader.readline()
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        writer.transport.abort()
+        assert done
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -191,16 +209,23 @@ def test_a_malformed_request_is_refused_and_the_next_one_served(site: Any, said:
     serving(site, use)
 
 
-def test_five_hundred_slow_clients_keep_nobody_out(site: Any) -> None:
+def test_five_hundred_slow_clients_keep_nobody_out_and_are_not_all_kept(site: Any) -> None:
     async def use(web: WebServer) -> None:
         slow = []
         for _ in range(500):
-            _, writer = await asyncio.open_connection("127.0.0.1", web.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
             writer.write(b"GET / HTTP/1.1\r\nhost: loc")
-            slow.append(writer)
+            slow.append((reader, writer))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{web.port}") as asker:
             assert (await asker.get("/health")).status_code == 200
-        for writer in slow:
+        gone = 0
+        for _ in range(500):  # five seconds: sooner than their heads are due
+            gone = sum(reader.at_eof() or bool(reader.exception()) for reader, _ in slow)
+            if gone >= 244:
+                break
+            await asyncio.sleep(0.01)
+        assert gone >= 244
+        for _, writer in slow:
             writer.transport.abort()
 
     serving(site, use)
