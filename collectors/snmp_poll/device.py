@@ -60,19 +60,19 @@ class Device:
     async def look(self) -> Batch:
         """Return one look. Raises CannotLook where the device told nothing."""
         began = self._clock.mono_s()
+        due = [t for t in self._learnt.values() if self._is_due(t, began)]
+        if self._silent:
+            await self.session.probe()
         try:
-            if self._silent:
-                await self.session.probe()
-            due = [t for t in self._learnt.values() if self._is_due(t, began)]
             await self._learn_due(due, began)
             plan, values = await self._read(due)
-            self._silent = False
         except CannotLook as blind:
-            if blind.why is Blind.UNREACHABLE:
-                if not self._silent or self._plans:
-                    self._be_smaller()
-                self._silent = True
+            if self._silent and blind.why is Blind.UNREACHABLE:
+                # It answers a small question but not ours: perhaps they, or the answers, are big.
+                self._be_smaller()
+            self._silent = blind.why is Blind.UNREACHABLE
             raise
+        self._silent = False
         for learnt in due:
             following = learnt.due_s + learnt.spec.every  # in step, unless that is long ago
             learnt.due_s = following if following > began else began + learnt.spec.every
@@ -102,7 +102,11 @@ class Device:
             learnt.walked_s = now
             return False
         repetitions = 2 if spec.scalar else learnt.repetitions
-        walked = await self.session.walk([c.oid for c in columns], repetitions)
+        try:
+            walked = await self.session.walk([c.oid for c in columns], repetitions)
+        except CannotLook:
+            learnt.repetitions = max(1, learnt.repetitions // 4)
+            raise
         learnt.walked_s = now
         self._plans.clear()
         if spec.scalar:
@@ -110,10 +114,11 @@ class Device:
             return self._keep_facts(learnt, walked)
         learnt.repetitions = self._next_repetitions(walked, repetitions)
         before = learnt.rows
-        rows = learn(spec, walked, self._settings.text_octets)
-        if before is not None and not UNFINISHED.isdisjoint(rows.errors.values()):
+        rows = learn(spec, walked, self._settings.text_octets, self._settings.table_rows)
+        if not UNFINISHED.isdisjoint(rows.errors.values()):
             learnt.walked_s = now - self._settings.rewalk_s + RETRY_WALK_S
-            return False
+            if before is not None:
+                return False
         learnt.rows, learnt.fresh, learnt.absent = rows, True, {}
         if v1:
             learnt.absent = {
@@ -254,18 +259,20 @@ class Device:
     def _remember_absent(self, plan: LookPlan, wrong: Mapping[int, str]) -> None:
         scalars = {slot: column.oid for slot, _, column in plan.clocks}
         scalars |= {slot: oid for slot, _, oid in plan.watch}
-        for slot, why in wrong.items():
-            if slot in scalars:
-                if why in ABSENCES:
-                    self._absent[scalars[slot]] = why
-                    self._plans.clear()
-                continue
-            segment = next(s for s in plan.segments if s.counters.start <= slot < s.end)
-            column, index = segment.cell(slot)
-            stands_in = any(c.fallback_for == column.name for c in segment.learnt.spec.column)
-            if why in ABSENCES or (stands_in and " instead of " in why):
-                segment.learnt.absent[column.name, index] = why
+        for slot, oid in scalars.items():
+            if wrong.get(slot) in ABSENCES:
+                self._absent[oid] = wrong[slot]
                 self._plans.clear()
+        for segment in plan.segments:
+            has_fallback = {c.fallback_for for c in segment.learnt.spec.column}
+            for slot in range(segment.counters.start, segment.end):
+                why = wrong.get(slot)
+                if why is None:
+                    continue
+                column, index = segment.cell(slot)
+                if why in ABSENCES or (column.name in has_fallback and " instead of " in why):
+                    segment.learnt.absent[column.name, index] = why
+                    self._plans.clear()
 
     def _batch(self, plan: LookPlan, values: Values, began: float) -> Batch:
         errors = dict(plan.errors)

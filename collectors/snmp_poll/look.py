@@ -210,10 +210,12 @@ def _cells(
     every = range(len(rows.index))
     without = {c.name for c in spec.numbers if no_counter64 and c.kind is Kind.COUNTER64}
     lacking: dict[str, set[int]] = {name: set(every) for name in without}
+    position = {index: at for at, index in enumerate(rows.index)} if absent else {}
+    by_name = {column.name: column for column in spec.column} if absent else {}
     for (name, index), reason in absent.items():
-        if index in rows.index:
-            lacking.setdefault(name, set()).add(rows.index.index(index))
-            column = next((c for c in spec.column if c.name == name), None)
+        if index in position:
+            lacking.setdefault(name, set()).add(position[index])
+            column = by_name.get(name)
             if column and (not column.optional or reason not in parse.ABSENCES):
                 errors[f"{spec.name}.{name}"] = reason
     found: list[tuple[ColumnSpec, list[int]]] = []

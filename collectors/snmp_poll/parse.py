@@ -156,7 +156,7 @@ class Packet:
     def _exact(self, data: bytes, span: tuple[int, int], raw: NDArray[np.uint64]) -> bool:
         """Read an answer that is just what was expected; False, and nothing done, where not."""
         try:
-            found = self._values(data, span[1])
+            found = self._values(data, span[1]) if _wraps(data, span) else None
         except IndexError:
             return False
         if found is None:
@@ -174,24 +174,24 @@ class Packet:
         values: list[int] = []
         spans: list[int] = []
         starts, number, accepted = data.startswith, int.from_bytes, _ACCEPTED
-        if not starts(b"\x02\x01\x00", at):  # error-status noError
+        if not starts(b"\x02\x01\x00\x02\x01", at):  # error-status noError, any error-index
             return None
-        at += 5 + data[at + 4]  # error-index
-        at = _inside(data, at)
+        at, stop = _inside(data, at + 6)
+        if stop != len(data):
+            return None
         for name, kind in zip(self.names(), self.kinds, strict=True):
-            at = _inside(data, at)
+            at, stop = _inside(data, at)
             begin = at + len(name) + 2
             if not starts(name, at):
                 return None
             size = data[begin - 1]
-            end = begin + size
-            if data[begin - 2] not in accepted[kind] or not 0 < size <= 9:
+            if begin + size != stop or data[begin - 2] not in accepted[kind] or not 0 < size <= 9:
                 return None
             if data[begin] >= 0x80 or (size == 9 and data[begin]):
                 return None  # negative, or nearly so
-            values.append(number(data[begin:end], "big"))
-            spans += (begin, end)
-            at = end
+            values.append(number(data[begin:stop], "big"))
+            spans += (begin, stop)
+            at = stop
         return (values, spans) if at == len(data) else None
 
     def _decoded(self, data: bytes, raw: NDArray[np.uint64], wrong: dict[int, str]) -> Pdu | None:
@@ -218,12 +218,29 @@ class Packet:
         return [dotted(name) for name in self.names()]
 
 
-def _inside(data: bytes, at: int) -> int:
-    """Return where the contents of the SEQUENCE at `at` begin. IndexError where there is none."""
-    if data[at] != 0x30:
+def _inside(data: bytes, at: int, tag: int = 0x30) -> tuple[int, int]:
+    """Return where the contents of the element at `at` begin and end.
+
+    IndexError where there is none of `tag`, or its length is not written as it should be.
+    """
+    if data[at] != tag:
         raise IndexError
-    size = data[at + 1]
-    return at + 2 if size < 0x80 else at + 2 + (size & 0x7F)
+    size, at = data[at + 1], at + 2
+    if size >= 0x80:
+        octets = size & 0x7F
+        if not 1 <= octets <= 4:
+            raise IndexError
+        size = int.from_bytes(data[at : at + octets], "big")
+        at += octets
+    return at, at + size
+
+
+def _wraps(data: bytes, span: tuple[int, int]) -> bool:
+    """Return whether message and PDU end where the datagram does, `span` being the request-id."""
+    at, stop = _inside(data, 0)
+    at += 3  # version
+    start, end = _inside(data, at + 2 + data[at + 1], RESPONSE)
+    return stop == end == len(data) and start == span[0] - 2 and span[1] - span[0] <= 9
 
 
 def dotted(name: bytes) -> str:
@@ -253,7 +270,10 @@ def request_id(data: bytes) -> tuple[int, int, int]:
 
     Raises IndexError where `data` is none. Reads the head only; nothing else is checked.
     """
-    check = _inside(data, 0)
+    if data[0] != 0x30:
+        raise IndexError
+    size = data[1]
+    check = 2 if size < 0x80 else 2 + (size & 0x7F)
     at = check + 3  # INTEGER, 1, version
     at += 2 + data[at + 1]  # community
     if data[at] != RESPONSE:

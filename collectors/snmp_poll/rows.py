@@ -41,8 +41,11 @@ def text_of(cell: Cell | None, longest: int) -> str | None:
     return str(value) if value is not None else None
 
 
-def learn(spec: TableSpec, walked: Walked, longest: int) -> Rows:
-    """Return the rows `walked` tells of. A row is what a column that does not augment has."""
+def learn(spec: TableSpec, walked: Walked, longest: int, most: int = 1_000_000) -> Rows:
+    """Return the rows `walked` tells of. A row is what a column that does not augment has.
+
+    Texts longer than `longest` octets are left out, and so are rows beyond the first `most`.
+    """
     order: dict[str, None] = {}
     errors: dict[str, str] = {}
     for column in spec.walked:
@@ -51,7 +54,9 @@ def learn(spec: TableSpec, walked: Walked, longest: int) -> Rows:
             errors[column.name] = reason
         if not column.augments:
             order.update(dict.fromkeys(rows))
-    index = tuple(sorted(order, key=_arcs))
+    index = tuple(sorted(order, key=_arcs)[:most])
+    if len(index) < len(order):
+        errors[spec.walked[0].name] = f"more than {most} rows"
     texts: dict[str, tuple[str, ...]] = {}
     for column in spec.texts:
         rows = walked.columns.get(column.oid, {})
@@ -72,13 +77,14 @@ def names(index: Sequence[str], choices: Sequence[Sequence[str]]) -> tuple[str, 
     alone changes no name.
     """
     taken: set[str] = set()
+    counts: dict[str, int] = {}
     found: list[str] = []
     for at, instance in enumerate(index):
         wanted = next((choice[at] for choice in choices if choice[at].strip()), instance)
-        name, count = wanted, 1
+        name = wanted
         while name in taken:
-            count += 1
-            name = f"{wanted}{OTHER_NAME}{count}"
+            counts[wanted] = counts.get(wanted, 1) + 1
+            name = f"{wanted}{OTHER_NAME}{counts[wanted]}"
         taken.add(name)
         found.append(name)
     return tuple(found)

@@ -138,5 +138,6 @@ class SnmpPollSettings(BaseModel):
     walk_varbinds: int = Field(default=200_000, ge=100)
     walk_octets: int = Field(default=16 << 20, ge=1 << 16)
     walk_max_s: float = Field(default=60.0, gt=0, le=600)
+    table_rows: int = Field(default=20_000, ge=1, le=1_000_000)  # of one table; more are left out
     walks_per_10m: int = Field(default=6, ge=1, le=600)  # of one device, asked for by its changes
     text_octets: int = Field(default=4096, ge=64, le=65_535)  # a longer string is an error
