@@ -148,16 +148,37 @@ class Daemon:
         return Sources(
             alarms=self.believed.active_alarms,
             tickets=self.believed.tickets,
-            snmp=lambda: _numbers(asdict(self.poller.stats())),
-            traps=lambda: _numbers(dict(self.traps.stats())),
+            snmp=lambda: _numbers(asdict(self.poller.stats()), without=("in_flight", "waiting")),
+            traps=lambda: _numbers(dict(self.traps.stats()), without=("in_flight",)),
             store_totals=lambda: _numbers(
                 {"commits": self.store.health().commits, "disputes": self.store.health().disputes}
             ),
-            queues=lambda: {"inbox": float(len(self.pipeline.mailbox))},
+            queues=self._queues,
             series=lambda: (self.series.shown, self.series.hidden),
             clock_stepped_s=lambda: self.clock.stepped_s,
             outbox=self.store.depth,
+            late=lambda: self.watch.stats.late,
+            deliveries=self._deliveries,
         )
+
+    def _queues(self) -> dict[str, float]:
+        """Return the length of every queue there is."""
+        polling = self.poller.stats()
+        return {
+            "inbox": float(len(self.pipeline.mailbox)),
+            "snmp_in_flight": float(polling.in_flight),
+            "snmp_waiting": float(polling.waiting),
+            "traps_in_flight": float(self.traps.stats().get("in_flight", 0)),
+        }
+
+    def _deliveries(self) -> dict[str, float]:
+        """Return how attempts to hand messages over ended, over all sinks."""
+        stats = list(self.deliverer.stats().values())
+        return {
+            "delivered": float(sum(s.delivered for s in stats)),
+            "postponed": float(sum(s.failed for s in stats)),
+            "parked": float(sum(s.parked for s in stats)),
+        }
 
     async def _serve(self) -> None:
         """Run every part until one fails or we are told to stop."""
@@ -301,5 +322,9 @@ def _every(settings: Settings) -> dict[str, float]:
     return {table.name: table.every for table in settings.tables if table.every}
 
 
-def _numbers(values: dict[str, object]) -> dict[str, float]:
-    return {key: float(value) for key, value in values.items() if isinstance(value, (int, float))}
+def _numbers(values: dict[str, object], without: Sequence[str] = ()) -> dict[str, float]:
+    return {
+        key: float(value)
+        for key, value in values.items()
+        if isinstance(value, (int, float)) and key not in without
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from netopsd.core import sla
@@ -59,11 +59,11 @@ class Believed:
         known = self._world.inventory.services
         return [(known[s], period) for (s, _), period in self._world.periods.items() if s in known]
 
-    def current(self) -> list[tuple[Service, SlaPeriod]]:
-        """Return each service's account of the present month."""
+    def current(self) -> Iterator[tuple[Service, SlaPeriod]]:
+        """Give each service's account of the present month, one by one: there may be many."""
         now = self._clock.now()
-        services = self._world.inventory.services.values()
-        return [(service, sla.period_of(self._world, service, now)) for service in services]
+        for service in tuple(self._world.inventory.services.values()):
+            yield service, sla.period_of(self._world, service, now)
 
     def active_alarms(self) -> Mapping[str, float]:
         """Return how many alarms are active, by perceived severity."""
