@@ -132,9 +132,10 @@ class Deliverer:
         What is due of busy streams hides what is behind it: then the next question is for more.
         Nothing else takes a stream's messages while they are ready or under way.
         """
+        busy = frozenset(line.busy)  # as of the question: one that ends meanwhile is asked of anew
         due = await self._outbox.due(line.name, self._clock.now(), line.ask)
         for pending in due:
-            if pending.message.stream not in line.busy:
+            if pending.message.stream not in busy:
                 line.ready.setdefault(pending.message.stream, []).append(pending)
         hidden = not line.ready and len(due) >= line.ask
         line.ask = min(line.ask * 2, MOST) if hidden else LEAST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from bss_bridge.deliver import Deliverer, DeliverySettings
 from bss_bridge.settings import RetrySettings
 from netopsd.clock import ManualClock
 from netopsd.errors import Refused, StoreBroken, TryLater
-from netopsd.ports import Message
+from netopsd.ports import Message, Pending
 from tests.bss_bridge.world import T0, MemoryOutbox, message
 
 
@@ -160,6 +161,27 @@ def test_a_stream_that_hangs_delays_nobody_else() -> None:
     outbox.put([message(n, "a1") for n in range(10)])
     sink = TellingSink(hangs)
     deliver(outbox, {"sink": sink}, until=lambda: len(sink.taken) == 10)
+
+
+def test_an_answer_of_the_outbox_that_is_overtaken_repeats_nothing() -> None:
+    class LateOutbox(MemoryOutbox):
+        """What it says is due has been delivered by the time it is heard."""
+
+        async def due(self, sink: str, now: datetime, limit: int) -> Sequence[Pending]:
+            found = await super().due(sink, now, limit)
+            await asyncio.sleep(0.03)
+            return found
+
+    async def one_is_slow(said: Message) -> None:
+        if said.stream == "slow":
+            await asyncio.sleep(0.01)
+
+    outbox, sink = LateOutbox(), TellingSink(one_is_slow)
+    outbox.put([message(1, "slow"), message(1, "quick")])
+    enough = time.monotonic() + 0.15
+    deliver(outbox, {"sink": sink}, until=lambda: time.monotonic() > enough)
+    assert len(sink.taken) == 2
+    assert not outbox.rows
 
 
 def test_a_sink_that_hangs_delays_no_other_sink() -> None:
