@@ -3,6 +3,9 @@
 A line is an array: at (microseconds), device, source, name, values, authenticated, confirmed,
 count, and where the source keeps alarms itself: alarm, resource, severity, text. The row's summary
 (times, distinct devices, sources and names) finds the rows to unpack.
+
+Measured against one row a trap with two indexes: half the CPU (3.5 to 6.8 µs a trap of six values)
+and, the traps of a storm being alike, a twenty-fifth of the disk.
 """
 
 from __future__ import annotations

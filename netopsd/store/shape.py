@@ -2,7 +2,7 @@
 
 Work goes by columns: all beliefs of a commit are taken apart by C-level attrgetters and put
 together as tuples by zip, with one converter per column that needs any. The same upsert through
-SQLAlchemy Core takes a multiple of this (tests/bench/store_rows.py measures it).
+SQLAlchemy Core takes two to three times the CPU (tests/bench/store_rows.py measures it).
 """
 
 from __future__ import annotations

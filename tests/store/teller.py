@@ -1,8 +1,9 @@
 """Tells a store numbered facts and says each aloud once it is committed: what the crash tests kill.
 
 `python -m tests.store.teller DATABASE MODE COUNT`: modes are `honest`, `folding` (the WAL is folded
-into the database often), and two with a planted bug which the checks must find: `early` says a fact before it is committed, `deaf` says it although the
-commit failed. Ends with 74 when the store is broken, as the daemon does.
+in often), and two with a planted bug which the checks must find: `early` says a fact before it is
+committed, `deaf` says it although the commit failed. Ends with 74 when the store is broken, as the
+daemon does.
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ async def tell(path: Path, mode: str, count: int) -> None:
     often = 100 if mode == "folding" else 10**6
     store = SqliteStore(f"sqlite:///{path}", ballast_bytes=65536, checkpoint_rows=often)
     await store.open()
+    try:
+        await speak(store, mode, count)
+    finally:
+        await store.close()
+
+
+async def speak(store: SqliteStore, mode: str, count: int) -> None:
     said = len((await store.load()).alarms)
     for first in range(said + 1, said + count + 1, GROUP):
         group = range(first, first + GROUP)
@@ -50,7 +58,6 @@ async def tell(path: Path, mode: str, count: int) -> None:
         if first % 2:  # deliver some, so that killing hits those writes as well
             due = await store.due("office", message(10**6).at, 2)
             await store.delivered([pending.id for pending in due])
-    await store.close()
 
 
 def say(numbers: range) -> None:

@@ -81,6 +81,7 @@ def test_a_belief_without_a_column_for_a_field_cannot_even_be_imported() -> None
         Shape(beliefs.Alarm, SequenceRow)
 
 
+@pytest.mark.timeout(400)  # making a failure small takes time
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(outcomes())
 def test_whatever_is_committed_is_read_back_equal(
