@@ -38,15 +38,22 @@ def build() -> typer.Typer:
     return app
 
 
-def root(
-    version: bool = typer.Option(False, "--version", help="Say which version this is, and end."),
-) -> None:
-    """Network monitoring and fault management with a billing bridge."""
-    if version:
+def say_version(wanted: bool) -> None:
+    """Print the version and end, where that was asked for."""
+    if wanted:
         from netopsd import __version__
 
         print(f"netopsd {__version__}")
         raise typer.Exit
+
+
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=say_version, is_eager=True, help="Say which version this is."
+    ),
+) -> None:
+    """Network monitoring and fault management with a billing bridge."""
+    del version  # its callback has done it
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from netopsd.cli.client import Client, connect
+from netopsd.cli.client import Client, connect, running
 from netopsd.cli.daemon import seconds
 from netopsd.cli.lists import dumped, reader
 from netopsd.cli.options import (
@@ -47,8 +47,8 @@ def client(config: Any, overrides: list[str] | None, url: str | None, token: Any
     """Return the daemon's API. With --url no configuration is read."""
     if url is not None:
         return connect(url, ("", 0), token)
-    http = places(config, overrides).http
-    return connect(None, (http.host, http.port), token)
+    where = places(config, overrides)
+    return connect(running(where.state), (where.http.host, where.http.port), token)
 
 
 def ack(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,11 +65,23 @@ def connect(url: str | None, listen: tuple[str, int], token_file: Path | None) -
     """Return a client of `url`, else of what the configuration listens on. Raises ApiFailed."""
     host, port = listen
     if url is None and port == 0:
-        raise ApiFailed("http.listen has port 0, so only the daemon knows its port; use --url")
+        raise ApiFailed("no daemon is running here, and http.listen has port 0; use --url")
     if host in ("0.0.0.0", "::"):  # everywhere includes here
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
     here = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return Client(url=(url or here).rstrip("/"), token=_token(token_file))
+
+
+def running(state: Path) -> str | None:
+    """Return the address the running daemon wrote down, None where none is running."""
+    try:
+        said = json.loads((state / "running.json").read_text(encoding="utf-8"))
+        os.kill(int(said["pid"]), 0)
+        return f"http://{said['http']}"
+    except PermissionError:  # it runs, as somebody else
+        return f"http://{said['http']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _token(file: Path | None) -> str:

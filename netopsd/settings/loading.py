@@ -73,6 +73,7 @@ def load(folder: Path | str, overrides: Sequence[str] = ()) -> Settings:
 class Places:
     """Where a daemon keeps its databases and answers: all that commands beside it need."""
 
+    state: Path
     store_url: str
     office_url: str
     http: daemon.HttpSettings
@@ -90,7 +91,7 @@ def load_places(folder: Path | str, overrides: Sequence[str] = ()) -> Places:
         raise BadConfiguration(reading.problems.lines)
     state = daemon.state_directory(main.state, reading.folder)
     store, office = _databases(main, state, source, reading.problems)
-    return Places(store_url=store, office_url=office, http=main.http)
+    return Places(state=state, store_url=store, office_url=office, http=main.http)
 
 
 def _main_source(reading: Reading, overrides: Sequence[str]) -> Source | None:
