@@ -113,7 +113,9 @@ def outcome(packet: Packet, data: bytes, careful: bool = False) -> object:
     raw = np.zeros(len(packet.kinds), np.uint64)
     wrong: dict[int, str] = {}
     try:
-        _, start, end = parse.request_id(data)
+        opening, start, end = parse.request_id(data)
+        if not data.startswith(OPENING, opening):  # as the socket's reader checks it
+            return "malformed"
         if careful:
             pdu = packet._decoded(data, raw, wrong)
         else:
