@@ -82,7 +82,7 @@ def test_a_belief_without_a_column_for_a_field_cannot_even_be_imported() -> None
 
 
 @pytest.mark.timeout(400)  # making a failure small takes time
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(outcomes())
 def test_whatever_is_committed_is_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory, outcome: Outcome
