@@ -31,7 +31,7 @@ ABSENT = "absent"
 TICKS = 1 << 32
 WIDTHS = {Kind.COUNTER32: 32, Kind.COUNTER64: 64}
 
-Row = list[str | None]
+Row = tuple[str | None, ...]  # of texts only, so the garbage collector forgets it
 
 
 @dataclass(slots=True)
@@ -76,14 +76,19 @@ class Collector:
         self._parents: list[Element | None] = [None for _ in plan.tables]
         self.errors: dict[str, str] = {}
 
+    @property
+    def rows(self) -> int:
+        """How many rows were taken so far."""
+        return sum(map(len, self._rows))
+
     def take(self, element: Element) -> None:
         """Take a row that has ended; elements that are rows of no table are passed over."""
         for number, table in enumerate(self._plan.tables):
             if element.tag == table.tag and self._is_row(number, table, element):
-                row: Row = [None] * table.slots
-                _fill(element, table.trie, row)
-                if table.where < 0 or row[table.where] is not None:
-                    self._rows[number].append(row)
+                texts: list[str | None] = [None] * table.slots
+                _fill(element, table.trie, texts)
+                if table.where < 0 or texts[table.where] is not None:
+                    self._rows[number].append(tuple(texts))
                     if len(self._rows[number]) > MAX_ROWS:
                         raise TooBig(f"over {MAX_ROWS} rows in table {table.spec.name}")
 
@@ -161,7 +166,7 @@ def path_above(element: Element | None) -> tuple[str, ...]:
     return tuple(reversed(tags[:-2]))  # without rpc-reply and data
 
 
-def _fill(element: Element, trie: Trie, row: Row) -> None:
+def _fill(element: Element, trie: Trie, row: list[str | None]) -> None:
     for child in element:
         wanted = trie.get(child.tag)
         if wanted is None:

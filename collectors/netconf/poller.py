@@ -19,6 +19,7 @@ from netopsd.errors import BadConfiguration, CannotLook
 from netopsd.ports import Clock
 
 SOURCE = "netconf"
+MANY_ROWS = 500  # more are made into arrays in a thread, so as not to hold the loop
 _NOT_THERE = frozenset({"unknown-namespace", "unknown-element", "operation-not-supported"})
 
 
@@ -151,7 +152,11 @@ class NetconfPoller:
         if request is None:
             request = link.requests[plan.spec.name] = question(plan.spec, session)
         root = await session.ask(request, rows=plan.rows, take=collector.take)
-        for table in collector.tables(link.layouts):
+        if collector.rows > MANY_ROWS:
+            tables = await asyncio.to_thread(collector.tables, link.layouts)
+        else:
+            tables = collector.tables(link.layouts)
+        for table in tables:
             seen.tables.setdefault(table.layout.table, table)
         seen.facts |= collector.facts(root)
         seen.clocks = collector.clocks(root) or seen.clocks

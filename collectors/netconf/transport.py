@@ -7,7 +7,6 @@ the machine, no compression. The device may not send us a second user prompt or 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import asyncssh
@@ -18,6 +17,7 @@ from collectors.netconf.session import Session
 
 WINDOW = 512 * 1024  # bytes a device may send us ahead of our reading
 MAX_PACKET = 32 * 1024
+PER_TURN = 64 * 1024  # bytes of one session read as XML in one turn of the loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,31 +39,67 @@ class Door:
 
 
 class _Channel(asyncssh.SSHClientSession[bytes]):
-    """Carries bytes between an SSH channel and a session."""
+    """Carries bytes between an SSH channel and a session, a bounded number in one turn of the loop.
+
+    One read of the socket brings up to 256 KiB; reading all of it as XML would keep everybody
+    else waiting for over ten milliseconds.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._said = b""
+        self._taken = 0  # bytes in this turn
+        self._resting = False  # until the next turn
+        self._stopped = False  # until the session wants more
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        if datatype is None:
-            self._session.received(data)
-        else:
+        if datatype is not None:
             self._said = data[:200]  # standard error: the device's reason, if it ends now
+            return
+        self._taken += len(data)
+        if self._taken >= PER_TURN and not self._resting and self._channel is not None:
+            self._resting = True
+            self._channel.pause_reading()
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._session.received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         said = self._said.decode("utf-8", "replace").strip()
         self._session.lost(str(exc) if exc else said)
+
+    def stop(self) -> None:
+        """Take no more until `go`."""
+        self._stopped = True
+        if self._channel is not None:
+            self._channel.pause_reading()
+
+    def go(self) -> None:
+        self._stopped = False
+        if self._channel is not None and not self._resting:
+            self._channel.resume_reading()
+
+    def _next_turn(self) -> None:
+        self._taken, self._resting = 0, False
+        if self._channel is not None and not self._stopped:
+            self._channel.resume_reading()
 
 
 class SshWire:
     """An SSH channel as a wire."""
 
     def __init__(
-        self, connection: asyncssh.SSHClientConnection, channel: asyncssh.SSHClientChannel[bytes]
+        self,
+        connection: asyncssh.SSHClientConnection,
+        channel: asyncssh.SSHClientChannel[bytes],
+        carrier: _Channel,
     ) -> None:
         self._connection = connection
         self._channel = channel
+        self._carrier = carrier
 
     def write(self, data: bytes) -> None:
         try:
@@ -72,10 +108,10 @@ class SshWire:
             raise NotConnected(f"the channel is closed: {error}") from None
 
     def pause(self) -> None:
-        self._channel.pause_reading()
+        self._carrier.stop()
 
     def resume(self) -> None:
-        self._channel.resume_reading()
+        self._carrier.go()
 
     def close(self) -> None:
         """Close at once: what the device still has to say is not waited for."""
@@ -193,13 +229,13 @@ async def _subsystem(
     door: Door, connection: asyncssh.SSHClientConnection, session: Session
 ) -> SshWire:
     reason = ""
-    factory: Callable[[], _Channel] = lambda: _Channel(session)  # noqa: E731
+    carrier = _Channel(session)
     try:
         async with asyncio.timeout(door.connect_s):
             for name in door.subsystems:
                 try:
                     channel, _ = await connection.create_session(
-                        factory,
+                        lambda: carrier,
                         subsystem=name,
                         encoding=None,
                         request_pty=False,
@@ -209,7 +245,7 @@ async def _subsystem(
                 except asyncssh.ChannelOpenError as error:
                     reason = error.reason
                 else:
-                    return SshWire(connection, channel)
+                    return SshWire(connection, channel, carrier)
     except TimeoutError:
         raise NotConnected(f"{door.device}: no channel within {door.connect_s:g} s") from None
     except (OSError, asyncssh.Error) as error:
