@@ -97,7 +97,7 @@ class Recorder:
         return lambda layout: self._layouts[device, layout.table][1]
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(line, separators=(",", ":"), allow_nan=False)
         self.file.write(text + "\n")
         self.file.flush()
 
