@@ -117,12 +117,10 @@ def _by_xpath(data: Element, wanted: Element) -> Element:
         hits = root.xpath(path if not path.startswith("/") else f"/root{path}", namespaces=prefixes)
     except etree.XPathError as error:
         raise RpcError("invalid-value", f"filter: {error}", kind="protocol") from None
-    keep = {
-        id(node) for hit in hits for node in (hit, *hit.iterancestors(), *hit.iterdescendants())
-    }
-    alive = list(root.iter())
-    for node in alive:
-        if id(node) not in keep and node.getparent() is not None:
+    # Elements compare by identity, and that holds only while Python keeps them.
+    keep = {node for hit in hits for node in (hit, *hit.iterancestors(), *hit.iterdescendants())}
+    for node in list(root.iter()):
+        if node not in keep and node.getparent() is not None:
             node.getparent().remove(node)
     result = etree.Element(data.tag, nsmap=data.nsmap)
     result.extend(list(root))
