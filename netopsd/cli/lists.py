@@ -63,16 +63,11 @@ def alarms(
     """
     from netopsd.cli import show
     from netopsd.core.beliefs import Phase, Severity
-    from netopsd.web.words import AlarmOut, ChangeOut
+    from netopsd.web.words import AlarmOut
 
     source = reader(config, overrides)
     if history:
-        changes = source.changes(alarm=history, limit=limit)
-        if as_json:
-            show.as_json(dumped(ChangeOut.of(change) for change in changes))
-        else:
-            lines = ((c.at, c.what, c.severity.value, c.by, c.why) for c in changes)
-            show.as_table(("at", "what", "severity", "by", "why"), lines, none="no such alarm")
+        _tell_history(source, history, limit, as_json)
         return
     phases = () if all_ else (Phase.ACTIVE,)
     severities = [member(Severity, word, "--severity") for word in severity or ()]
@@ -92,6 +87,18 @@ def alarms(
         for alarm in found
     )
     show.as_table(("severity", "raised", "alarm", "text", "state"), rows, none="no alarms")
+
+
+def _tell_history(source: Reader, alarm: str, limit: int, as_json: bool) -> None:
+    from netopsd.cli import show
+    from netopsd.web.words import ChangeOut
+
+    changes = source.changes(alarm=alarm, limit=limit)
+    if as_json:
+        show.as_json(dumped(ChangeOut.of(change) for change in changes))
+        return
+    lines = ((c.at, c.what, c.severity.value, c.by, c.why) for c in changes)
+    show.as_table(("at", "what", "severity", "by", "why"), lines, none="no such alarm")
 
 
 def member(words: Any, said: str, option: str) -> Any:
@@ -186,26 +193,28 @@ def sla(
     if as_json:
         show.as_json(dumped(found))
         return
-    rows = (
-        (
-            one.service,
-            one.customer,
-            one.period,
-            percent(one.target),
-            percent(one.availability),
-            percent(one.availability_min),
-            show.duration(one.down_seconds),
-            show.duration(one.budget_seconds),
-            f"{_burn(one):.0%}" if one.target else "",
-            "broken" if one.tiers_broken else "kept" if one.target else "no promise",
-        )
-        for one in found
-    )
     columns = (
         "service", "customer", "month", "→target", "→availability", "→at worst", "→down",
         "→allowed", "→used", "promise",
     )  # fmt: skip
-    show.as_table(columns, rows, none="nothing has been measured yet")
+    show.as_table(columns, map(_sla_row, found), none="nothing has been measured yet")
+
+
+def _sla_row(one: Any) -> tuple[object, ...]:
+    from netopsd.cli.show import duration
+
+    return (
+        one.service,
+        one.customer,
+        one.period,
+        percent(one.target),
+        percent(one.availability),
+        percent(one.availability_min),
+        duration(one.down_seconds),
+        duration(one.budget_seconds),
+        f"{_burn(one):.0%}" if one.target else "",
+        "broken" if one.tiers_broken else "kept" if one.target else "no promise",
+    )
 
 
 def _burn(one: Any) -> float:
