@@ -50,8 +50,8 @@ class WebhookSink:
         port = self._url.port or (443 if self._url.scheme == "https" else 80)
         address = await resolve(self._url.host, port, self._settings.allow)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                response, reply = await self._post(message, address)
+            async with asyncio.timeout(self._settings.timeout_s) as limit:
+                response, reply = await self._post(message, address, limit)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as error:
             why = f"{type(error).__name__}: {error}"[:300]
             raise TryLater(f"{self._url.host}: {why}") from error
@@ -64,7 +64,9 @@ class WebhookSink:
             await self._client.aclose()
             self._client = None
 
-    async def _post(self, message: Message, address: str) -> tuple[httpx.Response, str]:
+    async def _post(
+        self, message: Message, address: str, limit: asyncio.Timeout
+    ) -> tuple[httpx.Response, str]:
         async with self._connected().stream(
             "POST",
             self._url.copy_with(host=address),
@@ -74,6 +76,7 @@ class WebhookSink:
         ) as response:
             if not response.is_success:
                 return response, await _bounded(response)
+            limit.reschedule(None)  # it is taken, whatever becomes of the rest of the reply
             with suppress(httpx.HTTPError, TimeoutError):  # read only to keep the connection
                 async with asyncio.timeout(SPARE_S):
                     await _bounded(response)

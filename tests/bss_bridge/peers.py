@@ -17,7 +17,8 @@ class BillingStub:
     """An HTTP server that keeps what it booked by Idempotency-Key. `mood` is how it answers next.
 
     ok | 503 | 409 | 429 | 302 | 401 | timeout (nothing done) | accepted-then-timeout (booked, reply
-    lost) | garbage (bytes that are no HTTP) | babble (200 with an endless body) | reset
+    lost) | garbage (bytes that are no HTTP) | babble (200 with an endless body) | drip (200 with a
+    body of twenty octets a second) | reset
     """
 
     mood: str = "ok"
@@ -59,7 +60,7 @@ class BillingStub:
     async def _moody(
         self, writer: asyncio.StreamWriter, headers: dict[str, str], body: bytes
     ) -> bool:
-        if self.mood in ("ok", "accepted-then-timeout", "babble"):
+        if self.mood in ("ok", "accepted-then-timeout", "babble", "drip"):
             self.booked.setdefault(headers["idempotency-key"], body)
         if self.mood in ("timeout", "accepted-then-timeout"):
             await self.over.wait()
@@ -69,6 +70,13 @@ class BillingStub:
         if self.mood == "garbage":
             writer.write(b"\x00\xff SSH-2.0-nope\r\n\r\n")
             await writer.drain()
+            return False
+        if self.mood == "drip":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+            while not self.over.is_set():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
             return False
         if self.mood == "babble":
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import socket
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from bss_bridge.canonical import digest
 from bss_bridge.settings import WebhookSinkSettings
-from bss_bridge.sinks.address import judge, resolve
+from bss_bridge.sinks.address import judge
 from bss_bridge.sinks.webhook import WebhookSink, retry_after_s
 from netopsd.clock import ManualClock
 from netopsd.errors import Refused, TryLater
@@ -115,8 +116,13 @@ def test_a_reply_that_was_lost_leads_to_no_second_booking() -> None:
     on_a_day("accepted-then-timeout", story)
 
 
-def test_an_endless_reply_to_a_booked_message_is_a_delivery() -> None:
-    on_a_day("babble", lambda hook, _: hook.deliver(message()))
+@pytest.mark.parametrize("mood", ["babble", "drip"])
+def test_an_endless_reply_to_a_booked_message_is_a_delivery(mood: str) -> None:
+    async def story(hook: WebhookSink, stub: BillingStub) -> None:
+        async with asyncio.timeout(5):
+            await hook.deliver(message())
+
+    on_a_day(mood, story)
 
 
 def test_messages_share_a_connection() -> None:
@@ -164,36 +170,33 @@ def test_only_the_listed_network_is_allowed() -> None:
     assert "not allowed" in judge(ip_address("127.0.0.1"), allow)
 
 
-def test_the_judged_address_is_the_one_connected_to() -> None:
-    """A name is looked up once a message: what it says the second time cannot matter."""
+class RebindingLoop(asyncio.SelectorEventLoop):
+    """A resolver that answers well when asked first, and with another address from then on."""
 
+    asked = 0
+
+    async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> Any:
+        if host != "billing.example":
+            return await super().getaddrinfo(host, port, **how)
+        self.asked += 1
+        address = "127.0.0.1" if self.asked == 1 else "127.0.0.99"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+
+def test_the_judged_address_is_the_one_connected_to() -> None:
     async def run() -> None:
         async with billing() as stub:
-            loop = asyncio.get_running_loop()
-            lookups = 0
-            truth = loop.getaddrinfo
-
-            async def counting(*args: Any, **kwargs: Any) -> Any:
-                nonlocal lookups
-                if args[0] == "localhost":
-                    lookups += 1
-                return await truth(*args, **kwargs)
-
-            loop.getaddrinfo = counting  # type: ignore[method-assign]
-            hook = sink(
-                stub.port, url=f"http://localhost:{stub.port}/", allow=["127.0.0.0/8", "::1/128"]
-            )
-            address = await resolve(
-                "localhost", stub.port, [ip_network("127.0.0.0/8"), ip_network("::1/128")]
-            )
-            if address == "127.0.0.1":
-                lookups = 0
-                await hook.deliver(message())
-                assert lookups == 1
-                assert stub.requests[0][1]["host"] == f"localhost:{stub.port}"
+            url = f"http://billing.example:{stub.port}/"
+            hook = sink(stub.port, url=url, allow=["127.0.0.1/32"])
+            await hook.deliver(message(1))
+            assert stub.requests[0][1]["host"] == f"billing.example:{stub.port}"
+            with pytest.raises(TryLater, match=r"127\.0\.0\.99 is in"):
+                await hook.deliver(message(2))
+            assert len(stub.requests) == 1
             await hook.close()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=RebindingLoop) as runner:
+        runner.run(run())
 
 
 @pytest.mark.parametrize(
