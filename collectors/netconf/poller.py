@@ -6,17 +6,23 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from collectors.netconf import operations, transport
-from collectors.netconf.document import Vocabulary
-from collectors.netconf.errors import HostKeyChanged, NetconfError, NotConnected, RpcRefused
+from collectors.netconf import operations, plain, transport
+from collectors.netconf.document import Element, Vocabulary
+from collectors.netconf.errors import (
+    HostKeyChanged,
+    LoginRefused,
+    NetconfError,
+    NotConnected,
+    RpcRefused,
+)
 from collectors.netconf.links import backoff_s, door, host_key_event, limits
 from collectors.netconf.parse import Collector, Layouts
 from collectors.netconf.session import Session
 from collectors.netconf.settings import NetconfSettings, NetconfTarget, ViewSpec
 from collectors.netconf.views import Plan
 from netopsd.core.model import Batch, Blind, Clocks, Event, Table
-from netopsd.errors import BadConfiguration, CannotLook
-from netopsd.ports import Clock
+from netopsd.errors import BadConfiguration, CannotLook, JobFailed
+from netopsd.ports import Clock, Worker
 
 SOURCE = "netconf"
 MANY_ROWS = 500  # more are made into arrays in a thread, so as not to hold the loop
@@ -53,7 +59,11 @@ class _Seen:
 
 
 class NetconfPoller:
-    """Polls NETCONF devices (ports.Poller). `tell` hears of host keys that changed."""
+    """Polls NETCONF devices (ports.Poller). `tell` hears of host keys that changed.
+
+    `worker` does the looks at devices whose transport is "ncclient" (plain.HANDLER, set up by
+    plain.setup); without one they are blind.
+    """
 
     def __init__(
         self,
@@ -61,8 +71,11 @@ class NetconfPoller:
         targets: Iterable[NetconfTarget],
         views: Mapping[str, ViewSpec],
         clock: Clock,
+        *,
         tell: Callable[[Event], None] | None = None,
+        worker: Worker | None = None,
     ) -> None:
+        self._worker = worker
         self._settings = settings
         self._clock = clock
         self._tell = tell
@@ -109,10 +122,15 @@ class NetconfPoller:
             raise
 
     async def _look_once(self, link: Link) -> Batch:
-        session = await self._session(link)
+        session = None
+        if link.target.transport == "asyncssh":
+            session = await self._session(link)
         at, began = self._clock.now(), self._clock.mono_s()
         seen = _Seen()
-        await self._ask_all(link, session, seen)
+        if session is not None:
+            await self._ask_all(link, session, seen)
+        else:
+            await self._ask_worker(link, seen)
         return Batch(
             device=link.target.name,
             at=at,
@@ -152,6 +170,32 @@ class NetconfPoller:
         if request is None:
             request = link.requests[plan.spec.name] = question(plan.spec, session)
         root = await session.ask(request, rows=plan.rows, take=collector.take)
+        await self._take(link, collector, root, seen)
+
+    async def _ask_worker(self, link: Link, seen: _Seen) -> None:
+        """Have the worker process look by ncclient's own transport. Raises NetconfError."""
+        name = link.target.name
+        if self._worker is None:
+            raise NotConnected(f'{name}: transport "ncclient" has no worker process')
+        try:
+            answer = await self._worker.ask(plain.job(name, link.plans))
+        except JobFailed as error:
+            raise NotConnected(f"{name}: {error}") from None
+        if "hostkey" in answer:
+            raise HostKeyChanged(name, str(answer["hostkey"]))
+        if "blind" in answer:
+            rejected = answer["blind"] == Blind.REJECTED
+            raise (LoginRefused if rejected else NotConnected)(f"{name}: {answer['why']}")
+        seen.errors |= {f"view.{view}": str(why) for view, why in answer["errors"].items()}
+        for plan in link.plans:
+            if plan.spec.name in answer["replies"]:
+                collector = Collector(plan)
+                text = str(answer["replies"][plan.spec.name])
+                root = plain.read(text, collector, plan, link.vocabulary)
+                await self._take(link, collector, root, seen)
+        self._host_key(link, None)
+
+    async def _take(self, link: Link, collector: Collector, root: Element, seen: _Seen) -> None:
         if collector.rows > MANY_ROWS:
             tables = await asyncio.to_thread(collector.tables, link.layouts)
         else:

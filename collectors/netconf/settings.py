@@ -88,6 +88,15 @@ class NetconfTarget(BaseModel):
     stream: str = Field(default="", max_length=255)  # of notifications; "" asks for none
     legacy_algorithms: bool = False  # ssh-rsa with SHA-1, for old devices
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.transport == "ncclient":
+            if any(key.startswith("SHA256:") for key in self.host_keys):
+                raise ValueError('transport "ncclient" needs host_keys as keys, not fingerprints')
+            if self.stream:
+                raise ValueError('transport "ncclient" takes no notifications: leave stream out')
+        return self
+
 
 class NetconfSettings(BaseModel):
     """The `[netconf]` section. Sizes in bytes, times in seconds."""

@@ -20,6 +20,7 @@ from collectors.netconf.settings import (
 )
 from netopsd.clock import SystemClock
 from netopsd.core.model import Event, Events, Input
+from netopsd.ports import Worker
 from simulators.netconf import NetconfSimulator, StandIn, User
 
 SHIPPED = Path(__file__).parents[3] / "config" / "yang.toml"
@@ -66,9 +67,10 @@ async def polling(
     *targets: NetconfTarget,
     settings: NetconfSettings = QUICK,
     tell: Callable[[Event], None] | None = None,
+    worker: Worker | None = None,
 ) -> AsyncIterator[NetconfPoller]:
     """A poller of `targets`."""
-    poller = NetconfPoller(settings, targets, VIEWS, SystemClock(), tell)
+    poller = NetconfPoller(settings, targets, VIEWS, SystemClock(), tell=tell, worker=worker)
     await poller.start()
     try:
         yield poller
