@@ -70,7 +70,17 @@ def missed(world: World, device: Device, batch: Batch) -> None:
     if state.reach is Reach.SILENT:
         _confirm(world, device, state, batch)
     else:
+        _still_lost(world, state, batch)
         cause.reconsider(world, device.name, batch.at, batch.at - timedelta(seconds=batch.took_s))
+
+
+def _still_lost(world: World, state: DeviceState, batch: Batch) -> None:
+    """Say again what rests on an unreachable device: after a restart nothing is known of it."""
+    resources = world.index.resources.get(state.name, ())
+    if any(world.states.get(resource) is None for resource in resources):
+        since = state.first_missed_at or batch.at
+        why = "its device is unreachable"
+        outage.lose_device(world, state.name, State.DOWN, since, batch.at, why)
 
 
 def _refused(world: World, device: Device, was: DeviceState, batch: Batch) -> None:

@@ -1,0 +1,48 @@
+"""What a restart must not change: what was down stays down until somebody sees otherwise."""
+
+from __future__ import annotations
+
+from netopsd.core.outcome import Beliefs
+from netopsd.core.restore import restore
+from netopsd.core.world import STORED
+from tests.core.network import Net, gold, inventory, port
+
+
+def restarted(net: Net) -> Net:
+    """Return the same network watched by a daemon that knows only what was stored."""
+    stored = {name: dict(getattr(net.world, name).own) for name in STORED}
+    again = Net(net.world.inventory, restore(net.world.inventory, Beliefs(**stored)))
+    again.at = net.at
+    return again
+
+
+def an_unreachable_gateway() -> Net:
+    """A device that has been silent for two minutes, with a service on one of its ports."""
+    service = gold("S1", (port("gw", "p1"),))
+    net = Net(inventory({"gw": (), "a": (), "b": ()}, services=[service]))
+    for _ in range(3):
+        for name in ("gw", "a", "b"):
+            net.up(name, "p1")
+        net.wait(30)
+    for _ in range(4):
+        net.miss("gw")
+        net.up("a", "p1")
+        net.wait(30)
+    (outage,) = net.world.outages.own.values()
+    assert outage.ends is None
+    return net
+
+
+def test_an_outage_of_an_unreachable_device_goes_on_through_a_restart() -> None:
+    net = restarted(an_unreachable_gateway())
+    (before,) = net.world.outages.own.values()
+    for _ in range(40):  # far longer than a state is believed without a sample
+        net.miss("gw")
+        net.up("a", "p1")
+        net.wait(30)
+    (outage,) = net.world.outages.own.values()
+    assert (outage.id, outage.ends) == (before.id, None)
+    net.up("gw", "p1")
+    (period,) = net.world.periods.own.values()
+    assert period.down_s == (net.at - outage.starts).total_seconds()
+    assert period.unknown_s == 0.0
