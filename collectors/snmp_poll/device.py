@@ -272,6 +272,8 @@ class Device:
                 column, index = segment.cell(slot)
                 if why in ABSENCES or (column.name in has_fallback and " instead of " in why):
                     segment.learnt.absent[column.name, index] = why
+                    # What stands in for it is asked for the first time at the next look.
+                    segment.learnt.fresh = True
                     self._plans.clear()
 
     def _batch(self, plan: LookPlan, values: Values, began: float) -> Batch:

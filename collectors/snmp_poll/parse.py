@@ -93,6 +93,8 @@ class Shape:
         starts, ends = spans[::2], spans[1::2]
         for start, end in zip(starts, ends, strict=True):
             mask[start:end] = _BLANK[end - start]
+            if end - start > 1 and not data[start]:
+                mask[start] = 0xFF  # a leading zero: a number as wide as its type allows
         self.size = len(data)
         self.mask = np.frombuffer(bytes(mask), np.uint8)
         self.expect = (np.frombuffer(data, np.uint8) & self.mask).tobytes()
@@ -101,7 +103,7 @@ class Shape:
 
 
 # By length of a value: which bits must be the same; which octets of the last eight are the value.
-_BLANK = (b"", *(b"\x80" + bytes(n - 1) for n in range(1, 9)), b"\xff" + bytes(8))
+_BLANK = (b"", *(b"\x80" + bytes(n - 1) for n in range(1, 10)))
 _KEEP = np.array([*(2 ** (8 * n) - 1 for n in range(9)), 2**64 - 1], np.uint64)
 
 
@@ -185,10 +187,11 @@ class Packet:
             if not starts(name, at):
                 return None
             size = data[begin - 1]
-            if begin + size != stop or data[begin - 2] not in accepted[kind] or not 0 < size <= 9:
+            widest = 9 if kind == COUNTER64 else 5
+            if begin + size != stop or data[begin - 2] not in accepted[kind]:
                 return None
-            if data[begin] >= 0x80 or (size == 9 and data[begin]):
-                return None  # negative, or nearly so
+            if not 0 < size <= widest or data[begin] >= (1 if size == widest else 0x80):
+                return None  # negative, or nearly so, or too large
             values.append(number(data[begin:stop], "big"))
             spans += (begin, stop)
             at = stop

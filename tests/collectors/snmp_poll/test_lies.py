@@ -25,10 +25,11 @@ from netopsd.core.model import Batch, Blind, Table
 from netopsd.errors import CannotLook
 from tests.collectors.snmp_poll.agent import LIES, Agent, Liar, switch
 
+HASTY = {"timeout_s": 0.02, "walk_varbinds": 120, "table_rows": 20}  # for who will not answer
 SHIPPED = Path(__file__).parents[3] / "config" / "tables.toml"
 TABLES = TablesFile.model_validate(tomllib.loads(SHIPPED.read_text())).by_name()
 FAST: dict[str, Any] = {
-    "timeout_s": 0.05,
+    "timeout_s": 1.0,
     "retries": 1,
     "walk_varbinds": 400,
     "table_rows": 50,
@@ -107,7 +108,7 @@ def gauge(batch: Batch, name: str) -> list[float]:
 def test_a_look_at_a_liar_ends_and_raises_nothing_but_cannot_look(lie: str, version: str) -> None:
     began = time.monotonic()
 
-    got, _ = tell(Liar(lie, switch()), two_looks, version)
+    got, _ = tell(Liar(lie, switch()), two_looks, version, **HASTY)
 
     assert isinstance(got, Batch | CannotLook)
     assert time.monotonic() - began < 8
@@ -121,7 +122,7 @@ PLAIN = ("same OID again", "endless walk", "empty list", "tooBig for ever", "gar
     [("gufo", lie) for lie in LIES] + [("pysnmp", lie) for lie in PLAIN],
 )
 def test_other_engines_end_with_a_liar_too(lie: str, engine: str) -> None:
-    got, _ = tell(Liar(lie, switch()), look, engine=engine, walk_max_s=0.5)
+    got, _ = tell(Liar(lie, switch()), look, engine=engine, walk_max_s=0.3, **HASTY)
 
     assert isinstance(got, Batch | CannotLook)
 
@@ -129,7 +130,7 @@ def test_other_engines_end_with_a_liar_too(lie: str, engine: str) -> None:
 @pytest.mark.parametrize("engine", ["planned", "gufo", "pysnmp"])
 @pytest.mark.parametrize("version", ["1", "2c"])
 def test_every_engine_reads_the_same(version: str, engine: str) -> None:
-    got, _ = tell(Agent(switch()), two_looks, version, engine, timeout_s=2)
+    got, _ = tell(Agent(switch()), two_looks, version, engine)
 
     assert ports(got).layout.rows == ("ge-0/0/0", "ge-0/0/1", "ge-0/0/2", "ge-0/0/3")
     if version == "2c":
@@ -220,7 +221,7 @@ def test_an_endless_walk_is_cut_at_its_bound() -> None:
     ],
 )
 def test_answers_that_are_not_ours_satisfy_nothing_and_are_counted(lie: str, counted: str) -> None:
-    got, stats = tell(Liar(lie, switch()), look)
+    got, stats = tell(Liar(lie, switch()), look, timeout_s=0.05)
 
     assert isinstance(got, CannotLook)
     unreadable = ("other community", "other version", "garbage")
@@ -282,7 +283,7 @@ def test_a_late_answer_does_not_satisfy_the_next_look() -> None:
             agent.send(data, addr)
         return second, await look(poller)
 
-    (second, third), stats = tell(agent, story)
+    (second, third), stats = tell(agent, story, timeout_s=0.1)
 
     assert isinstance(second, CannotLook)
     assert gauge(third, "ifOperStatus")[0] == 7
@@ -337,7 +338,7 @@ def test_packets_too_big_for_the_way_are_made_smaller() -> None:
             got = await look(poller)
         return got
 
-    got, _ = tell(Narrow(switch(ports=12)), story)
+    got, _ = tell(Narrow(switch(ports=12)), story, timeout_s=0.1)
 
     assert isinstance(got, Batch)
     assert not got.errors
@@ -369,7 +370,7 @@ def test_a_dead_device_costs_one_small_question_a_look() -> None:
     async def story(poller: SnmpPoller) -> list[Any]:
         return [await look(poller) for _ in range(3)]
 
-    got, stats = tell(agent, story)
+    got, stats = tell(agent, story, timeout_s=0.05)
 
     assert [blind.why for blind in got] == [Blind.UNREACHABLE] * 3
     assert all(len(pdu.varbinds) == 1 for pdu in agent.asked)
@@ -392,7 +393,7 @@ def test_a_device_that_dies_is_blind_and_comes_back() -> None:
         agent.dead = False
         return [*told, await look(poller)]
 
-    got, _ = tell(agent, story)
+    got, _ = tell(agent, story, timeout_s=0.1)
 
     assert isinstance(got[0], Batch)
     assert [blind.why for blind in got[1:3]] == [Blind.UNREACHABLE] * 2
@@ -407,7 +408,7 @@ def test_one_lost_packet_is_asked_for_again_and_nothing_is_missing() -> None:
             self.count += 1
             return [] if self.count % 4 == 0 else super().reply(version, asked)
 
-    got, stats = tell(Lossy(switch(ports=30)), two_looks, retries=4)
+    got, stats = tell(Lossy(switch(ports=30)), two_looks, retries=4, timeout_s=0.1)
 
     assert isinstance(got, Batch)
     assert not got.errors

@@ -91,7 +91,7 @@ def test_a_second_answer_of_the_same_lengths_is_read_by_its_shape() -> None:
 
 
 @given(readings, st.data())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_a_changed_octet_is_never_read_otherwise_than_the_decoder_reads_it(
     told: tuple[tuple[int, ...], list[tuple[int, ...]]], data: st.DataObject
 ) -> None:
