@@ -97,6 +97,11 @@ def test_a_framing_lie_is_a_typed_error(data: bytes, error: str) -> None:
     assert messages([data], chunked=True, max_message=8)[1] == error
 
 
+def test_a_chunk_has_a_limit_of_its_own() -> None:
+    assert messages([b"\n#10\n"], chunked=True, max_chunk=9) == ([], "TooBig")
+    assert messages([b"\n#9\n"], chunked=True, max_chunk=9) == ([], "")
+
+
 def test_an_error_is_for_ever() -> None:
     framer = Framer()
     framer.use_chunks()
