@@ -300,7 +300,14 @@ def test_a_device_that_refuses_everything_is_malformed_after_a_bounded_number_of
 
     assert isinstance(got, CannotLook)
     assert got.why is Blind.MALFORMED
-    assert stats.sent < 300
+    assert stats.sent < 100
+
+
+def test_a_device_that_refuses_its_numbers_is_asked_a_bounded_number_of_times() -> None:
+    got, stats = tell(Liar("genErr naming the first", switch(ports=100)), look)
+
+    assert "genErr" in got.errors.values()
+    assert stats.sent < 200, "1,900 variables, each refused by itself"
 
 
 def test_a_device_that_can_take_only_small_packets_is_read_in_small_packets() -> None:
@@ -460,6 +467,23 @@ def test_rows_keep_their_names_when_the_device_renumbers() -> None:
     assert counter(after, "ifHCInOctets")[0] == 2**40 + 101_006
 
 
+def test_a_restart_that_swaps_ports_under_the_same_indexes_swaps_no_counters() -> None:
+    agent = Agent(switch(ports=2))
+    swapped = switch(ports=2, uptime=50)
+    one, two = (f"1.3.6.1.2.1.31.1.1.1.1.{i}" for i in (1, 2))
+    swapped[one], swapped[two] = swapped[two], swapped[one]
+
+    async def story(poller: SnmpPoller) -> Any:
+        await look(poller)
+        agent.change(swapped)
+        return await look(poller)
+
+    got, _ = tell(agent, story)
+
+    octets = dict(zip(ports(got).layout.rows, counter(got, "ifHCInOctets"), strict=True))
+    assert octets == {"ge-0/0/1": 2**40 + 1006, "ge-0/0/0": 2**40 + 2006}
+
+
 def test_a_new_port_is_seen_at_the_next_look() -> None:
     agent = Agent(switch(ports=3))
 
@@ -580,17 +604,36 @@ def test_an_unknown_device_is_skipped_and_not_unreachable() -> None:
 
 
 def test_a_cancelled_look_leaves_nothing_in_flight() -> None:
-    class Silent(Agent):
-        def reply(self, version: int, asked: Any) -> Any:
-            return []
+    class Failing(Agent):
+        silent = False
 
-    async def story(poller: SnmpPoller) -> int:
+        def reply(self, version: int, asked: Any) -> Any:
+            return [] if self.silent else super().reply(version, asked)
+
+    agent = Failing(switch(ports=48))
+
+    async def story(poller: SnmpPoller) -> tuple[int, int, Any]:
+        await look(poller)
+        agent.silent = True
         task = asyncio.create_task(poller.poll("gw1"))
-        await asyncio.sleep(0.02)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        during = poller.stats().in_flight
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        return poller.stats().in_flight
+        left = poller.stats().in_flight
+        agent.silent = False
+        return during, left, await look(poller)
 
-    in_flight, _ = tell(Silent({}), story, timeout_s=5)
+    (during, left, after), _ = tell(agent, story, timeout_s=5)
 
-    assert in_flight == 0
+    assert (during, left) == (4, 0)
+    assert isinstance(after, Batch)
+
+
+def test_gufo_is_stopped_where_a_device_repeats_itself() -> None:
+    got, stats = tell(Liar("same OID again", switch()), look, engine="gufo")
+
+    assert isinstance(got, Batch | CannotLook)
+    assert stats.walk_errors.get("OID not increasing", 0) >= 1
+    assert "too many rows" not in stats.walk_errors

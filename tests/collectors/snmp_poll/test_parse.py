@@ -183,6 +183,16 @@ def test_a_counter_without_its_leading_zero_is_still_positive() -> None:
     assert read(packet, data) == ([2**32 - 1], {})
 
 
+def test_a_number_too_large_for_its_type_is_not_read_by_an_old_shape() -> None:
+    packet = one_packet((COUNTER32,))
+    largest = answer(packet, [2**32 - 1])  # five octets, the first of them zero
+    read(packet, largest)
+
+    _, wrong = read(packet, answer(packet, [2**33 - 1]))
+
+    assert wrong == {0: "Counter32 of more than 32 bits"}
+
+
 def test_no_packet_is_estimated_beyond_one_datagram_and_all_are_nearly_alike() -> None:
     wanted = Wanted()
     for at in range(1000):

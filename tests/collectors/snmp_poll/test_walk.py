@@ -56,12 +56,22 @@ def test_any_walk_ends_in_bounded_steps_with_rows_in_order(
             walk.take(answer.varbinds)
         assert steps < 700, "the walk does not end"
         # A device that answers and is silent in turn is ended by the time allowed for a walk.
-        if steps > 600:
+        if steps > 600 and None in told:
             walk.stop("the walk took too long")
 
     for rows in walk.result().columns.values():
         keys = [arcs(index) for index in rows]
         assert keys == sorted(set(keys))
+
+
+def test_an_empty_answer_ends_the_walk_with_its_reason() -> None:
+    walk = Walk([DESCR, NAME], 10, 500, True)
+    walk.asking()
+
+    walk.take(())
+
+    assert walk.asking() == ()
+    assert set(walk.result().errors.values()) == {"empty answer"}
 
 
 def walked(agent: Agent, columns: list[str], bulk: bool = True, repetitions: int = 3) -> Walk:
