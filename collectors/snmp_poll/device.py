@@ -202,7 +202,7 @@ class Device:
 
     def _restarted(self, plan: LookPlan, values: Values) -> bool:
         """Return whether sysUpTime went back. Its wrap does, too: one walk in 497 days."""
-        for slot, name, _ in plan.clocks:
+        for slot, name, *_ in plan.clocks:
             if name == "sys_uptime_ticks" and slot not in values.wrong:
                 return self._uptime is not None and int(values.raw[slot]) < self._uptime
         return False
@@ -245,7 +245,7 @@ class Device:
         must say so again.
         """
         wrong = values.wrong
-        for slot, name, _ in plan.clocks if believed else ():
+        for slot, name, *_ in plan.clocks if believed else ():
             if name == "sys_uptime_ticks" and slot not in wrong:
                 self._uptime = int(values.raw[slot])
         for slot, learnt, oid in plan.watch:
@@ -257,7 +257,7 @@ class Device:
             self._remember_absent(plan, wrong)
 
     def _remember_absent(self, plan: LookPlan, wrong: Mapping[int, str]) -> None:
-        scalars = {slot: column.oid for slot, _, column in plan.clocks}
+        scalars = {slot: column.oid for slot, _, column, _ in plan.clocks}
         scalars |= {slot: oid for slot, _, oid in plan.watch}
         for slot, oid in scalars.items():
             if wrong.get(slot) in ABSENCES:
@@ -303,10 +303,10 @@ class Device:
 
     def _tell_wrong(self, plan: LookPlan, wrong: Mapping[int, str], errors: dict[str, str]) -> None:
         """Say once per column why it, or some of its rows, could not be read."""
-        for slot, _, column in plan.clocks:
+        for slot, _, column, where in plan.clocks:
             why = wrong.get(slot)
             if why is not None and not (column.optional and why in ABSENCES):
-                errors[f"system.{column.name}"] = why
+                errors[where] = why
         for segment in plan.segments:
             for slot in range(segment.counters.start, segment.end):
                 why = wrong.get(slot)

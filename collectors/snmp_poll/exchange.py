@@ -20,7 +20,8 @@ from collectors.snmp_poll.parse import (
     status_name,
 )
 from collectors.snmp_poll.plan import packet, split
-from collectors.snmp_poll.udp import Peer, Request, Transport
+from collectors.snmp_poll.request import Peer, Request
+from collectors.snmp_poll.udp import Transport
 from netopsd.ports import Clock
 
 BACKOFF = 1.5  # each retry waits so much longer

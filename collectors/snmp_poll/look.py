@@ -129,7 +129,7 @@ class LookPlan:
 
     query: Any
     size: int
-    clocks: tuple[tuple[int, str, ColumnSpec], ...]  # slot, field of Clocks, column
+    clocks: tuple[tuple[int, str, ColumnSpec, str], ...]  # slot, field, column, "table.column"
     watch: tuple[tuple[int, Learnt, str], ...]  # slot, table, OID
     segments: tuple[Segment, ...]
     errors: Mapping[str, str]  # standing ones: what is known to be absent
@@ -143,7 +143,7 @@ def wanted(
     `absent` are scalars (by OID) the device does not have. Sets each table's layout.
     """
     asked = Wanted()
-    clocks: list[tuple[int, str, ColumnSpec]] = []
+    clocks: list[tuple[int, str, ColumnSpec, str]] = []
     watch: list[tuple[int, Learnt, str]] = []
     errors: dict[str, str] = {}
     tables = tuple(tables)
@@ -151,7 +151,8 @@ def wanted(
         for column in learnt.spec.clocks:
             if column.oid not in absent:
                 slot = asked.add(column.oid, SCALAR, KINDS[column.kind])
-                clocks.append((slot, _CLOCKS[column.clock], column))
+                told = f"{learnt.spec.name}.{column.name}"
+                clocks.append((slot, _CLOCKS[column.clock], column, told))
             elif not column.optional:
                 errors[f"{learnt.spec.name}.{column.name}"] = absent[column.oid]
         for oid in learnt.spec.watch:
@@ -232,12 +233,12 @@ def _cells(
 def clocks_of(plan: LookPlan, values: Values, errors: dict[str, str]) -> Clocks:
     """Return the device's clocks; a negative one is left out (some agents' snmpEngineTime)."""
     told: dict[str, int] = {}
-    for slot, name, column in plan.clocks:
+    for slot, name, _, where in plan.clocks:
         value = int(values.raw[slot])
         if slot in values.wrong:
             continue
         if value >= _NEGATIVE:
-            errors[f"system.{column.name}"] = "negative"
+            errors[where] = "negative"
             continue
         told[name] = value
     return Clocks(**told)

@@ -11,8 +11,9 @@ from collectors.snmp_poll.engine import Values, Walked
 from collectors.snmp_poll.exchange import MALFORMED, Exchange, Question
 from collectors.snmp_poll.parse import AUTHORIZATION, NO_ACCESS, Packet, status_name
 from collectors.snmp_poll.plan import Wanted, check, packets
+from collectors.snmp_poll.request import Peer
 from collectors.snmp_poll.settings import SnmpPollSettings, Target
-from collectors.snmp_poll.udp import Peer, Transport
+from collectors.snmp_poll.udp import Transport
 from collectors.snmp_poll.walk import Walk, request
 from netopsd.core.model import Blind
 from netopsd.errors import CannotLook

@@ -11,9 +11,10 @@ import ipaddress
 import os
 import socket
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
 from collectors.snmp_poll.parse import request_id
+from collectors.snmp_poll.request import Address, Peer, Request
 from collectors.snmp_poll.settings import SnmpPollSettings
 from collectors.snmp_poll.stats import Counts
 
@@ -21,79 +22,6 @@ TICK_S = 0.025  # how finely time-outs are told apart
 DRAIN_S = 0.005  # while answers keep coming they are fetched so often, many at a time
 BURST = 256  # answers taken before the event loop gets its turn
 SMALLEST_ID = 1 << 23  # below it a request-id would take fewer than four octets
-Address = tuple[Any, ...]
-
-
-class Peer:
-    """A device as the socket sees it. Made by `Transport.peer`."""
-
-    __slots__ = ("address", "any_source", "check", "retries", "sock", "timeout_s")
-
-    def __init__(self, sock: socket.socket, address: Address, check: bytes) -> None:
-        self.sock = sock
-        self.address = address
-        self.check = check  # how the contents of its messages begin: version, community
-        self.timeout_s = 2.0
-        self.retries = 2
-        self.any_source = False
-
-    def speaks(self, source: Address) -> bool:
-        """Return whether a datagram from `source` may be this device's."""
-        if source == self.address or self.any_source:
-            return True
-        return len(source) == 4 and (source[0], source[1], source[3]) == (
-            self.address[0],
-            self.address[1],
-            self.address[3],
-        )
-
-
-class Owner(Protocol):
-    """Who asked. Each call is about a request that is no longer in flight."""
-
-    garbled: bool  # set where the device sent something unreadable
-
-    def answered(self, request: Request, data: bytes, span: tuple[int, int]) -> None:
-        """Take the answer; `span` is where its request-id stands."""
-
-    def timed_out(self, request: Request) -> None:
-        """Send it again (the same id may still be answered), or forget it."""
-
-    def failed(self, request: Request, why: str) -> None:
-        """The machine could not send it at all."""
-
-
-class Request:
-    """One datagram on its way."""
-
-    __slots__ = (
-        "due",
-        "gone",
-        "head",
-        "id",
-        "mark",
-        "out",
-        "owner",
-        "packet",
-        "peer",
-        "tail",
-        "tries",
-        "wait_s",
-    )
-
-    def __init__(self, owner: Owner, peer: Peer, head: bytes, tail: bytes) -> None:
-        self.owner = owner
-        self.peer = peer
-        self.head = head
-        self.tail = tail
-        self.packet: Any = None  # the owner's
-        self.mark = 0  # the owner's
-        self.id = 0
-        self.tries = 0
-        self.wait_s = peer.timeout_s
-        self.due = 0
-        self.out = False  # on its way: sent, neither answered nor timed out
-        self.gone = False  # answered or forgotten: never to be sent again
 
 
 class Transport:
@@ -323,7 +251,7 @@ class Transport:
     def _garbage(self, source: Address) -> None:
         """Tell who waits for `source` that it talks, but not SNMP. Its time-out stands."""
         for request in self._pending.values():
-            if request.peer.speaks(source):
+            if request.peer.address == source:
                 request.owner.garbled = True
                 return
 

@@ -10,12 +10,14 @@ import asyncio
 import bz2
 import json
 import math
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from collectors.snmp_poll import SnmpPoller, SnmpPollSettings, Target
+from collectors.snmp_poll import SnmpPoller, SnmpPollSettings, TablesFile, TableSpec, Target
 from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Table
 from tests.collectors.snmp_poll.agent import Agent, arcs
@@ -45,7 +47,10 @@ def recorded(text: str) -> dict[str, Any]:
 
 
 def look(
-    mib: dict[str, Any], version: str = "2c", tables: tuple[str, ...] = tuple(TABLES)
+    mib: dict[str, Any],
+    version: str = "2c",
+    tables: tuple[str, ...] = tuple(TABLES),
+    specs: Mapping[str, TableSpec] = TABLES,
 ) -> Batch:
     async def run() -> Batch:
         async with Agent(mib) as agent:
@@ -56,7 +61,7 @@ def look(
                 credentials=credentials(version),
                 tables=tables,
             )
-            every = {n: spec.model_copy(update={"every": 0.0}) for n, spec in TABLES.items()}
+            every = {n: spec.model_copy(update={"every": 0.0}) for n, spec in specs.items()}
             poller = SnmpPoller(
                 SnmpPollSettings(timeout_s=5), every, {"gw1": target}, SystemClock()
             )
@@ -103,6 +108,39 @@ def test_case(case: Path) -> None:
     for name, text in expected.get("facts", {}).items():
         assert batch.facts[name] == text
     assert dict(batch.errors) == expected["errors"]
+
+
+def test_an_operator_adds_a_table_and_a_scalar_without_code() -> None:
+    mine = TablesFile.model_validate(
+        tomllib.loads("""
+            [[table]]
+            name = "ciscoCpu"
+            scalar = true
+            column = [{ name = "avgBusy5", oid = "1.3.6.1.4.1.9.2.1.58", kind = "gauge" }]
+
+            [[table]]
+            name = "fan"
+            index = "fanIndex"
+            row = ["fanName"]
+            column = [
+              { name = "fanName", oid = "1.3.6.1.4.1.99999.1.2", kind = "text", label = true },
+              { name = "fanSpeed", oid = "1.3.6.1.4.1.99999.1.3", kind = "gauge" },
+            ]
+            """)
+    ).by_name()
+    mib = recorded(
+        "1.3.6.1.4.1.9.2.1.58.0|2|37\n"
+        "1.3.6.1.4.1.99999.1.2.1|4|left\n1.3.6.1.4.1.99999.1.2.2|4|right\n"
+        "1.3.6.1.4.1.99999.1.3.1|66|4200\n1.3.6.1.4.1.99999.1.3.2|66|4300\n"
+    )
+
+    batch = look(mib, tables=tuple(mine), specs=mine)
+
+    assert {t.layout.table: (t.layout.rows, told(t)) for t in batch.tables} == {
+        "ciscoCpu": (("0",), {"avgBusy5": [37]}),
+        "fan": (("left", "right"), {"fanSpeed": [4200, 4300]}),
+    }
+    assert batch.tables[1].layout.labels == {"fanIndex": ("1", "2"), "fanName": ("left", "right")}
 
 
 @pytest.mark.skipif(not WALKS, reason="the recorded walks (../shared/data/walks) are not here")

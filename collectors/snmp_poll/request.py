@@ -1,0 +1,80 @@
+"""A device as the socket sees it, and one request to it on its way."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Protocol
+
+Address = tuple[Any, ...]
+
+
+class Peer:
+    """A device as the socket sees it. Made by `Transport.peer`."""
+
+    __slots__ = ("address", "any_source", "check", "retries", "sock", "timeout_s")
+
+    def __init__(self, sock: socket.socket, address: Address, check: bytes) -> None:
+        self.sock = sock
+        self.address = address
+        self.check = check  # how the contents of its messages begin: version, community
+        self.timeout_s = 2.0
+        self.retries = 2
+        self.any_source = False
+
+    def speaks(self, source: Address) -> bool:
+        """Return whether a datagram from `source` may be this device's."""
+        if source == self.address or self.any_source:
+            return True
+        return len(source) == 4 and (source[0], source[1], source[3]) == (
+            self.address[0],
+            self.address[1],
+            self.address[3],
+        )
+
+
+class Owner(Protocol):
+    """Who asked. Each call is about a request that is no longer in flight."""
+
+    garbled: bool  # set where the device sent something unreadable
+
+    def answered(self, request: Request, data: bytes, span: tuple[int, int]) -> None:
+        """Take the answer; `span` is where its request-id stands."""
+
+    def timed_out(self, request: Request) -> None:
+        """Send it again (the same id may still be answered), or forget it."""
+
+    def failed(self, request: Request, why: str) -> None:
+        """The machine could not send it at all."""
+
+
+class Request:
+    """One datagram on its way."""
+
+    __slots__ = (
+        "due",
+        "gone",
+        "head",
+        "id",
+        "mark",
+        "out",
+        "owner",
+        "packet",
+        "peer",
+        "tail",
+        "tries",
+        "wait_s",
+    )
+
+    def __init__(self, owner: Owner, peer: Peer, head: bytes, tail: bytes) -> None:
+        self.owner = owner
+        self.peer = peer
+        self.head = head
+        self.tail = tail
+        self.packet: Any = None  # the owner's
+        self.mark = 0  # the owner's
+        self.id = 0
+        self.tries = 0
+        self.wait_s = peer.timeout_s
+        self.due = 0
+        self.out = False  # on its way: sent, neither answered nor timed out
+        self.gone = False  # answered or forgotten: never to be sent again
