@@ -11,215 +11,146 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import httpx
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 
 from bss_bridge.office.books import open_books
-from netopsd.demo_view import Picture, figures, line, screen
+from netopsd.demo_figures import Picture, ending, figures
+from netopsd.demo_stage import DemoFailed, Stage, stage_in
+from netopsd.demo_tale import Tale, scene
+from netopsd.demo_view import screen
+from netopsd.logs import plain
+from netopsd.settings.words import duration
 from netopsd.store.read import Reader
 
 STORY_S = 62.0  # the scripted story, and time for what it causes to be told
-START_S = 30.0
 DRAIN_S = 10.0
-HERE = Path(__file__).resolve().parents[1]
-MARK = ".netopsd-demo"
 CANNOT, INTERRUPTED = 1, 130
-
-
-class DemoFailed(Exception):
-    """The demo cannot go on; the message says why and where to look."""
 
 
 def main(for_s: float | None = None, json_out: bool = False, folder: Path | None = None) -> int:
     """Run the story, for `for_s` seconds where given. Returns the exit code."""
-    console = Console(stderr=json_out)
+    console = Console(stderr=json_out, highlight=False)
     where = folder or Path.cwd() / "demo-data"
     try:
-        with _stage(where) as stage:
+        with _ended_by_signal(), stage_in(where) as stage:
             picture = _play(stage, for_s or STORY_S, console)
     except DemoFailed as failed:
-        console.print(f"[red]The demo cannot run:[/] {failed}", highlight=False)
+        console.print(f"[red]The demo cannot run:[/] {escape(str(failed))}")
         return CANNOT
     except KeyboardInterrupt:
-        console.print("ended by hand; both processes are down", highlight=False)
+        console.print("\nended by hand; daemon and simulators are down", soft_wrap=True)
         return INTERRUPTED
-    told = figures(picture)
     if json_out:
-        print(json.dumps(told))
+        print(json.dumps(figures(picture)))
         return 0
-    console.print("\n" + "  ".join(f"{k} {v}" for k, v in told.items()), highlight=False)
-    console.print(
-        f"\nThe databases stay in {stage.state}; look at them with\n"
-        f"  netopsd tickets --config {stage.config}\n  netopsd sla --config {stage.config}",
-        highlight=False,
-    )
+    console.print(f"\nDone: {picture.past_s:.0f} seconds.\n", ending(picture), sep="")
+    console.print(_onward(stage), soft_wrap=True)
     return 0
 
 
-@dataclass(slots=True, kw_only=True)
-class Stage:
-    """Where the demo plays: its folders, and the two processes."""
+def _onward(stage: Stage) -> str:
+    """Return what to look at next, as commands that work where the user stands."""
+    netopsd = "netopsd" if shutil.which("netopsd") else _near(Path(sys.argv[0]))
+    config = f"--config {_near(stage.config)}"
+    return f"""
+The databases, logs and what really happened (truth.jsonl) stay in\n{_near(stage.folder)}/. Look on:
+  {netopsd} tickets {config}
+  {netopsd} ticket show TT-000001 {config}
+  {netopsd} alarms --all {config}
+  {netopsd} sla {config}
+  {netopsd} outbox --all {config}
+The same with time to look at metrics, API and console: {netopsd} demo --for 10m
+Your own network: docs/first-ten-minutes.md"""
 
-    folder: Path
-    config: Path
-    state: Path
-    http: str
-    daemon: subprocess.Popen[bytes]
-    simulators: subprocess.Popen[bytes]
 
-    def alive(self) -> None:
-        """Raise DemoFailed with the last words of a process that ended by itself."""
-        for name, process in (("daemon", self.daemon), ("simulators", self.simulators)):
-            if process.poll() is not None:
-                raise DemoFailed(
-                    f"the {name} ended with {process.returncode}:\n{_tail(self.folder, name)}"
-                )
+def _near(path: Path) -> str:
+    """Return a path as seen from here, where that is shorter."""
+    return min(str(path.absolute()), os.path.relpath(path.absolute()), key=len)
 
 
 @contextlib.contextmanager
-def _stage(where: Path) -> Iterator[Stage]:
-    """Lay out the folder, start both processes, and end them whatever happens."""
-    config = _lay_out(where)
-    snmp, traps = _free_port(), _free_port()
-    _use_ports(config, snmp, traps)
-    with contextlib.ExitStack() as ending:
-        ready = where / "simulators.json"
-        simulators = _start(
-            ending, where, "simulators",
-            [sys.executable, "-m", "simulators", "run", str(where / "scenario.toml"),
-             "--port", str(snmp), "--traps-to", f"127.0.0.1:{traps}",
-             "--truth", str(where / "truth.jsonl"), "--ready-file", str(ready)],
-        )  # fmt: skip
-        _await(ready, simulators, "simulators", where)
-        state = config / "state"
-        daemon = _start(
-            ending, where, "daemon",
-            [sys.executable, "-m", "netopsd", "run", "--config", str(config),
-             "--set", "http.listen=127.0.0.1:0", "--set", f"traps.listen=127.0.0.1:{traps}"],
-        )  # fmt: skip
-        _await(state / "running.json", daemon, "daemon", where)
-        http = json.loads((state / "running.json").read_text())["http"]
-        yield Stage(
-            folder=where, config=config, state=state, http=f"http://{http}",
-            daemon=daemon, simulators=simulators,
-        )  # fmt: skip
+def _ended_by_signal() -> Iterator[None]:
+    """Let a hang-up or SIGTERM end the story as Ctrl-C does, both processes first."""
 
+    def interrupt(number: int, frame: object) -> None:
+        del number, frame
+        raise KeyboardInterrupt
 
-def _lay_out(where: Path) -> Path:
-    """Make a fresh folder of our own; never empty one that is somebody else's."""
-    if where.exists():
-        if not (where / MARK).exists():
-            raise DemoFailed(f"{where} exists and is not a demo's; move it or run elsewhere")
-        shutil.rmtree(where)
-    shipped = HERE / "config"
-    scenario = HERE / "simulators" / "scenarios" / "demo.toml"
-    if not (shipped / "demo").is_dir() or not scenario.is_file():
-        raise DemoFailed(f"config/demo is not beside {HERE}; run it from a checkout")
+    before = {s: signal.signal(s, interrupt) for s in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        where.mkdir(parents=True)
-    except OSError as error:
-        raise DemoFailed(f"cannot make {where}: {error}") from error
-    (where / MARK).touch()
-    shutil.copytree(shipped / "demo", where / "config")
-    shutil.copy(shipped / "tables.toml", where / "tables.toml")
-    shutil.copy(scenario, where / "scenario.toml")
-    return where / "config"
-
-
-def _use_ports(config: Path, snmp: int, traps: int) -> None:
-    """Write the ports of this run where the shipped demo has its own."""
-    for path in config.glob("*.toml"):
-        text = path.read_text()
-        path.write_text(text.replace("11161", str(snmp)).replace("11162", str(traps)))
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _start(
-    ending: contextlib.ExitStack, where: Path, name: str, command: list[str]
-) -> subprocess.Popen[bytes]:
-    out: IO[bytes] = ending.enter_context((where / f"{name}.log").open("wb"))
-    process = subprocess.Popen(
-        command,
-        stdout=out,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        cwd=where,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
-        start_new_session=True,  # ^C is ours to pass on, in order
-    )
-    ending.callback(_end, process)
-    return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await(ready: Path, process: subprocess.Popen[bytes], name: str, where: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while not ready.exists():
-        if process.poll() is not None:
-            raise DemoFailed(f"the {name} ended at once:\n{_tail(where, name)}")
-        if time.monotonic() > deadline:
-            raise DemoFailed(f"the {name} are not ready after {START_S:.0f} s; see {name}.log")
-        time.sleep(0.05)
-
-
-def _tail(where: Path, name: str) -> str:
-    lines = (where / f"{name}.log").read_text(errors="replace").splitlines()
-    return "\n".join(lines[-12:])
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _play(stage: Stage, for_s: float, console: Console) -> Picture:
     """Show the story until its time is up and what it caused is delivered."""
-    began = time.monotonic()
-    console.print(
-        f"metrics    {stage.http}/metrics\nAPI        {stage.http}/docs\n"
-        f"databases  {stage.state}/netopsd.db (beliefs, outbox), {stage.state}/office.db"
-        " (billing and CRM)\n",
-        highlight=False,
-    )
+    coming = _scenes(stage)
+    console.print(_opening(stage, coming, for_s), soft_wrap=True)
+    said: set[tuple[str, float, str]] = set()
     with httpx.Client(base_url=stage.http, timeout=5.0) as api, contextlib.ExitStack() as showing:
-        live = (
-            showing.enter_context(Live(console=console, auto_refresh=False))
-            if (console.is_terminal)
-            else None
-        )
-        said = ""
+        live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        if live is not None:
+            showing.enter_context(live)
         while True:
             stage.alive()
-            past = time.monotonic() - began
-            picture = _look(stage, api, past, for_s)
+            past = time.monotonic() - stage.began
+            picture = replace(_look(stage, api, past, for_s), coming=coming)
             if live is not None:
-                live.update(screen(picture), refresh=True)
-            elif (now := line(picture)) != said:
-                said = now
-                console.print(f"{past:5.1f} s  {now}", highlight=False)
+                live.update(screen(picture, console.width, console.height), refresh=True)
+            else:
+                _say_new(picture, said, console)
             drained = picture.tally_prefixed("outbox.waiting") == 0 or past > for_s + DRAIN_S
             if past >= for_s and drained:
                 return picture
             time.sleep(0.5)
+
+
+def _say_new(picture: Picture, said: set[tuple[str, float, str]], console: Console) -> None:
+    """Print what was not said before, a line each."""
+    for one in picture.told:
+        if (one.who, one.t, one.text) not in said:
+            said.add((one.who, one.t, one.text))
+            text = f"{one.t:6.1f} s  {one.who:8} {plain(one.text)}"
+            console.print(text, soft_wrap=True, markup=False)
+
+
+def _opening(stage: Stage, coming: Sequence[tuple[float, str]], for_s: float) -> str:
+    """Return what there is to see, where, and what will happen."""
+    scenes = "\n".join(f"  {t:4.0f} s  {text}" for t, text in coming)
+    return f"""netopsd demo: a simulated network of ten devices, the real daemon, real databases.
+
+metrics    {stage.http}/metrics
+API        {stage.http}/docs
+console    {stage.http}/
+databases  {_near(stage.state)}/netopsd.db (alarms, tickets, SLA, outbox)
+           {_near(stage.state)}/office.db (billing and CRM)
+
+What will happen:
+     0 s  traffic flows, usage is counted
+{scenes}
+  {for_s:4.0f} s  the end; Ctrl-C ends it before
+"""
+
+
+def _scenes(stage: Stage) -> tuple[tuple[float, str], ...]:
+    """Return the scenario's events: when, and in words."""
+    with (stage.folder / "scenario.toml").open("rb") as file:
+        events = tomllib.load(file).get("at", [])
+    return tuple((duration(event["after"]), scene(event)) for event in events)
 
 
 def _look(stage: Stage, api: httpx.Client, past: float, for_s: float) -> Picture:
@@ -233,9 +164,19 @@ def _look(stage: Stage, api: httpx.Client, past: float, for_s: float) -> Picture
     except httpx.HTTPError as error:
         stage.alive()
         raise DemoFailed(f"the daemon does not answer at {stage.http}: {error}") from error
+    reader = Reader(f"sqlite:///{stage.state / 'netopsd.db'}")
+    truth = _truth(stage)
     with open_books(stage.state / "office.db") as books:
+        tale = Tale(
+            began=datetime.fromisoformat(truth[0]["at"]),
+            truth=[line for line in truth if line["what"] == "event"],
+            changes=reader.changes()[::-1],
+            tickets=[(ticket, reader.notes(ticket.id)[::-1]) for ticket in reader.tickets()],
+            violations=books.violations(),
+            credits=books.credits(),
+            notices=books.notices(),
+        )
         counts, totals = books.counts(), books.credit_totals()
-        notices = books.notices()
     return Picture(
         past_s=past,
         for_s=for_s,
@@ -244,8 +185,15 @@ def _look(stage: Stage, api: httpx.Client, past: float, for_s: float) -> Picture
         tickets=tickets,
         sla=sla,
         devices=devices,
-        tally=dict(Reader(f"sqlite:///{stage.state / 'netopsd.db'}").tally()),
+        tally=dict(reader.tally()),
         office=counts,
         credit_totals=totals,
-        headlines=tuple(f"{n.at:%H:%M:%S} {n.subject}" for n in notices[-4:]),
+        told=tale.told(),
     )
+
+
+def _truth(stage: Stage) -> list[dict[str, Any]]:
+    """Return what befell the network. A line that is being written is read the next time."""
+    text = (stage.folder / "truth.jsonl").read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return [json.loads(line) for line in whole if '"what":"octets"' not in line]

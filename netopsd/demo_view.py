@@ -1,188 +1,235 @@
-"""What the demo shows: pure functions from what was read back to figures, a line, a screen."""
+"""What the demo shows in a terminal: a pure function from what was read back to a screen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from bss_bridge.money import from_minor
+from netopsd.demo_figures import Json, Picture, figures, money
+from netopsd.logs import plain
 
 COLOURS = {
     "critical": "bold red",
     "major": "red",
     "minor": "yellow",
     "warning": "cyan",
-    "cleared": "green",
     "resolved": "green",
     "closed": "green",
     "answering": "green",
     "unreachable": "bold red",
     "silent": "yellow",
+    "network": "bold magenta",
+    "alarm": "red",
+    "ticket": "yellow",
+    "SLA": "cyan",
+    "credit": "green",
+    "care": "blue",
 }
-MOST_ROWS = 12
-Json = Mapping[str, Any]
+WIDE, TALL = 120, 36
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """Everything read back at one moment: /metrics, the API, both databases."""
-
-    past_s: float
-    for_s: float
-    metrics: str
-    alarms: Sequence[Json]
-    tickets: Sequence[Json]
-    sla: Sequence[Json]
-    devices: Sequence[Json]
-    tally: Mapping[str, int]
-    office: Mapping[str, int]
-    credit_totals: Mapping[str, int]
-    headlines: tuple[str, ...] = ()
-    _sums: dict[str, float] = field(default_factory=dict)
-
-    def metric(self, name: str) -> float:
-        """Return the sum of all series of the sample `name`."""
-        if not self._sums:
-            for family in text_string_to_metric_families(self.metrics):
-                for sample in family.samples:
-                    self._sums[sample.name] = self._sums.get(sample.name, 0.0) + sample.value
-                    self._sums["#" + sample.name] = self._sums.get("#" + sample.name, 0.0) + 1
-        return self._sums.get(name, 0.0)
-
-    def tally_prefixed(self, prefix: str) -> int:
-        """Return the sum of the store's counts whose name begins so."""
-        return sum(number for name, number in self.tally.items() if name.startswith(prefix))
+def screen(picture: Picture, width: int, height: int) -> RenderableType:
+    """Return the picture for a terminal of that size; it fits without scrolling."""
+    if width >= WIDE and height >= TALL:
+        return _wide(picture, height)
+    return _narrow(picture, height)
 
 
-def figures(picture: Picture) -> dict[str, Any]:
-    """Return what the story came to, each figure from a database or from /metrics."""
-    changes = {k.removeprefix("changes."): v for k, v in picture.tally.items()}
-    final = ("tickets.resolved", "tickets.closed")
-    money = {c: float(from_minor(minor, c)) for c, minor in picture.credit_totals.items()}
-    return {
-        "devices": int(picture.metric("#netopsd_device_up")),
-        "polls": int(picture.metric("netopsd_polls_total")),
-        "varbinds": int(picture.metric("netopsd_snmp_varbinds_total")),
-        "traps": int(picture.tally.get("events", 0)),
-        "alarms_raised": changes.get("raised", 0),
-        "alarms_cleared": changes.get("cleared", 0),
-        "flapping": changes.get("flapping", 0),
-        "suppressed": changes.get("suppressed", 0),
-        "tickets_opened": picture.tally_prefixed("tickets."),
-        "tickets_resolved": sum(picture.tally.get(name, 0) for name in final),
-        "outages": picture.tally_prefixed("outages."),
-        "sla_breaches": picture.office.get("sla_violation", 0),
-        "usage_records": picture.office.get("usage_record", 0),
-        "notices": picture.office.get("care_notice", 0),
-        "credits": picture.office.get("credit", 0),
-        # One currency gives a number; several are never added up.
-        "credit_total": money if len(money) > 1 else sum(money.values()),
-        "credit_currencies": sorted(money),
-        "outbox_pending": int(picture.metric("netopsd_outbox_pending")),
-        "seconds": round(picture.past_s, 1),
-    }
-
-
-def line(picture: Picture) -> str:
-    """Return the picture in one line, for where there is no terminal."""
+def _head(picture: Picture) -> list[RenderableType]:
     f = figures(picture)
-    active = [a for a in picture.alarms if a["perceivedSeverity"] != "cleared"]
-    roots = [a for a in active if a["isRootCause"]]
-    return (
-        f"alarms {len(roots)} (+{len(active) - len(roots)} explained)"
-        f"  tickets {f['tickets_opened']} ({f['tickets_resolved']} resolved)"
-        f"  outages {f['outages']}  breaches {f['sla_breaches']}  credits {f['credits']}"
-        f"  notices {f['notices']}  usage records {f['usage_records']}"
+    now = next((one for one in reversed(picture.told) if one.who == "network"), None)
+    soon = next(((t, text) for t, text in picture.coming if t > picture.past_s), None)
+    happened = f"{now.t:4.0f} s  {now.text}" if now else "   0 s  traffic flows"
+    awaited = f"{soon[0]:4.0f} s  {soon[1]}" if soon else f"{picture.for_s:4.0f} s  the end"
+    return [
+        _line(
+            ("netopsd demo ", "bold"),
+            f"{picture.past_s:4.0f} s   {f['devices']} devices   {f['polls']:,} looks"
+            f"   {f['varbinds']:,} values   {f['traps']} traps",
+        ),
+        _line(("now  ", "bold magenta"), happened),
+        _line(("next ", "dim"), (awaited, "dim")),
+    ]
+
+
+def _narrow(picture: Picture, height: int) -> Group:
+    """Sections one below the other; alarms and news take the rows that are left."""
+    sla, tickets = len(picture.sla[:4]), max(1, len(picture.tickets[:2]))
+    left = height - 1 - 3 - 3 - (1 + sla) - (1 + tickets) - 3 - 1
+    alarms = max(2, left - 2)
+    rows = _alarms(picture, alarms)
+    news = max(1, left - _rows(picture, alarms))
+    return Group(
+        *_head(picture),
+        _rule("devices"),
+        _dots(picture),
+        _rule(_alarm_title(picture)),
+        rows,
+        _rule("trouble tickets"),
+        _tickets(picture, 2),
+        _rule("SLA: downtime budget used this month"),
+        _sla(picture, 4),
+        _rule("office: billing and CRM"),
+        _office(picture),
+        *_news(picture, news, ("SLA", "credit", "care")),
     )
 
 
-def screen(picture: Picture) -> RenderableType:
-    """Return the picture for a terminal."""
-    f = figures(picture)
-    head = Text.assemble(
-        ("netopsd demo  ", "bold"),
-        f"{picture.past_s:4.0f} s of {picture.for_s:.0f}   polls {f['polls']:,}"
-        f"   values {f['varbinds']:,}   traps {f['traps']}   outbox {f['outbox_pending']}",
+def _wide(picture: Picture, height: int) -> Group:
+    """Panels side by side, and below them the story so far."""
+    top, middle = Table.grid(expand=True), Table.grid(expand=True)
+    for grid, ratios in ((top, (2, 5)), (middle, (3, 4))):
+        for ratio in ratios:
+            grid.add_column(ratio=ratio)
+    most = max(4, min(10, height - 32))
+    top.add_row(
+        _panel("devices", _devices(picture, 10), 12),
+        _panel(_alarm_title(picture), _alarms(picture, 10), 12),
     )
-    top = Table.grid(expand=True)
-    top.add_column(ratio=2)
-    top.add_column(ratio=3)
-    top.add_row(_devices(picture), _alarms(picture))
-    bottom = Table.grid(expand=True)
-    bottom.add_column(ratio=3)
-    bottom.add_column(ratio=2)
-    bottom.add_row(_tickets(picture), _sla(picture))
-    return Group(head, top, bottom, _office(picture, f))
+    office = Group(_office(picture), *_news(picture, 3, ("care",)))
+    middle.add_row(
+        _panel("SLA: downtime budget used this month", _sla(picture, 4), 6),
+        _panel("office: billing and CRM", office, 6),
+    )
+    return Group(
+        *_head(picture),
+        top,
+        _panel("trouble tickets", _tickets(picture, 3), 5),
+        middle,
+        _panel("the story so far", Group(*_news(picture, most)), most + 2),
+    )
+
+
+def _panel(title: str, content: RenderableType, height: int) -> Panel:
+    return Panel(content, title=title, title_align="left", height=height, border_style="dim")
+
+
+def _rule(title: str) -> Rule:
+    return Rule(Text(title, "bold"), align="left", style="dim")
+
+
+def _line(*parts: str | tuple[str, str]) -> Text:
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 def _coloured(word: str) -> Text:
     return Text(word, style=COLOURS.get(word, ""))
 
 
-def _devices(picture: Picture) -> Panel:
-    table = Table.grid(padding=(0, 2))
-    for device in picture.devices[:MOST_ROWS]:
+def _grid(*columns: str) -> Table:
+    """Return a table without lines whose column "…" alone gives way where there is no room."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(no_wrap=column != "…", overflow="ellipsis")
+    return table
+
+
+def _dots(picture: Picture) -> Table:
+    """All devices on two lines, a dot of their colour before each."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    shown = [
+        Text.assemble(("● ", COLOURS.get(d["reach"], "dim")), d["name"])
+        for d in picture.devices[:10]
+    ]
+    for start in range(0, len(shown), 5):
+        table.add_row(*shown[start : start + 5])
+    return table
+
+
+def _devices(picture: Picture, most: int) -> Table:
+    table = _grid("", "", "")
+    for device in picture.devices[:most]:
         table.add_row(Text(device["name"]), Text(device["site"], "dim"), _coloured(device["reach"]))
-    return Panel(table, title="devices", title_align="left")
+    return table
 
 
-def _alarms(picture: Picture) -> Panel:
-    table = Table.grid(padding=(0, 2))
-    active = [a for a in picture.alarms if a["perceivedSeverity"] != "cleared"]
-    for alarm in sorted(active, key=lambda a: not a["isRootCause"])[:MOST_ROWS]:
-        mark = " (flapping)" if alarm["flapping"] else ""
-        explained = "" if alarm["isRootCause"] else f"← {alarm['parentAlarm'][0]['id']}"
-        table.add_row(
-            _coloured(alarm["perceivedSeverity"]),
-            Text(alarm["alarmDetails"] + mark, "" if alarm["isRootCause"] else "dim"),
-            Text(explained, "dim"),
-        )
+def _active(picture: Picture) -> list[Json]:
+    """Return active alarms, each root cause before what it explains."""
+    active = [a for a in picture.alarms if a["state"] not in ("cleared", "pending")]
+    return sorted(active, key=lambda a: not a["isRootCause"])
+
+
+def _alarm_title(picture: Picture) -> str:
+    active = _active(picture)
+    roots = sum(1 for a in active if a["isRootCause"])
+    return f"alarms: {roots} to look at, {len(active) - roots} explained by them"
+
+
+def _rows(picture: Picture, most: int) -> int:
+    """Return how many rows `_alarms` takes."""
+    return max(1, min(most, len(_active(picture))))
+
+
+def _alarms(picture: Picture, most: int) -> Table:
+    table = _grid("", "…")
+    active = _active(picture)
+    cut = len(active) > most
+    for alarm in active[: most - 1 if cut else most]:
+        text = plain(alarm["alarmDetails"]) + ("  (flapping: damped)" if alarm["flapping"] else "")
+        if alarm["isRootCause"]:
+            table.add_row(_coloured(alarm["perceivedSeverity"]), _line(text))
+        else:
+            cause = alarm["parentAlarm"][0]["id"].split("!")[0]
+            table.add_row(Text("  symptom", "dim"), _line((f"{text}  ← {cause}", "dim")))
+    if cut:
+        table.add_row("", Text(f"… and {len(active) - most + 1} more", "dim"))
     if not active:
-        table.add_row(Text("none", "green"))
-    return Panel(table, title="alarms", title_align="left")
+        table.add_row(Text("none", "green"), "")
+    return table
 
 
-def _tickets(picture: Picture) -> Panel:
-    table = Table.grid(padding=(0, 2))
-    for ticket in picture.tickets[:6]:
+def _tickets(picture: Picture, most: int) -> Table:
+    table = _grid("", "", "", "…", "")
+    for ticket in picture.tickets[:most]:
         hurt = sum(1 for r in ticket["relatedEntity"] if r["role"] == "affectedService")
         table.add_row(
             ticket["id"],
             _coloured(ticket["status"]),
             f"P{ticket['priority']}",
-            Text(ticket["name"]),
+            _line(plain(ticket["name"])),
             Text(f"{hurt} services, {ticket['symptoms']} symptoms", "dim"),
         )
     if not picture.tickets:
-        table.add_row(Text("none", "green"))
-    return Panel(table, title="trouble tickets", title_align="left")
+        table.add_row(Text("none", "green"), "", "", "", "")
+    return table
 
 
-def _sla(picture: Picture) -> Panel:
-    table = Table.grid(padding=(0, 2))
-    for period in picture.sla[:MOST_ROWS]:
+def _sla(picture: Picture, most: int) -> Table:
+    table = _grid("", "", "", "")
+    for period in picture.sla[:most]:
         burn = period["budgetBurnRatio"] or 0.0
         style = "red" if burn >= 1 else "yellow" if burn >= 0.5 else "green"
-        bar = ProgressBar(total=1.0, completed=min(1.0, burn), width=16, complete_style=style)
-        table.add_row(Text(period["service"]), bar, Text(f"{burn:6.0%}", style))
-    return Panel(table, title="SLA: downtime budget used", title_align="left")
+        bar = ProgressBar(total=1.0, completed=min(1.0, burn), width=20, complete_style=style)
+        down = f"{period['downSeconds']:.0f} of {period['budgetSeconds']:.0f} s"
+        word = "broken" if period["tiersBroken"] else "kept"
+        table.add_row(Text(period["service"]), bar, Text(f"{burn:5.0%} {word}", style), down)
+    return table
 
 
-def _office(picture: Picture, f: Mapping[str, Any]) -> Panel:
-    totals = picture.credit_totals
-    money = ", ".join(f"{from_minor(minor, c):,.2f} {c}" for c, minor in totals.items())
-    said = (
-        f"usage records {f['usage_records']}   breaches {f['sla_breaches']}"
-        f"   credits {f['credits']} ({money})"
-        f"   care notices {f['notices']}"
+def _office(picture: Picture) -> Text:
+    f = figures(picture)
+    return _line(
+        f"{f['usage_records']} usage records   {f['sla_breaches']} breaches   ",
+        (f"{f['credits']} credits {money(picture)}", "bold green" if f["credits"] else ""),
+        f"   {f['notices']} notices   outbox {f['outbox_pending']}",
     )
-    lines = [Text(said), *(Text(headline, "dim") for headline in picture.headlines)]
-    return Panel(Group(*lines), title="office: billing and CRM", title_align="left")
+
+
+def _news(picture: Picture, most: int, who: Iterable[str] = ()) -> list[Text]:
+    """Return the latest of what was told, of those in `who` (all of them: nobody named)."""
+    wanted = set(who)
+    told = [one for one in picture.told if not wanted or one.who in wanted][-most:]
+    return [
+        _line(
+            (f"{one.t:5.1f} s ", "dim"),
+            (f"{one.who:8}", COLOURS.get(one.who, "")),
+            plain(one.text),
+        )
+        for one in told
+    ]

@@ -111,7 +111,7 @@ class History:
 
     async def notes(self, ticket: str) -> Sequence[TicketNote]:
         found = await asyncio.to_thread(self._reader.notes, ticket)
-        return sorted(found, key=lambda note: note.at)
+        return found[::-1]
 
     async def usage(
         self, service: str, since: datetime | None, limit: int, offset: int

@@ -124,7 +124,7 @@ def show(
     if found is None:
         screen.warn(f"there is no ticket {ticket}; `netopsd tickets --all` lists them")
         raise typer.Exit(1)
-    notes = sorted(source.notes(ticket), key=lambda one: one.at)
+    notes = source.notes(ticket)[::-1]
     if as_json:
         screen.as_json(dumped([TicketOut.of(found, [NoteOut.of(one) for one in notes])])[0])
         return
