@@ -42,6 +42,7 @@ from netopsd.web.house import House as WebHouse
 from netopsd.web.page import Page, sla_families
 from netopsd.web.series import Series
 from netopsd.web.server import WebServer
+from netopsd.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,13 @@ class Daemon:
         tables = {table.name: table for table in settings.tables}
         self.poller = SnmpPoller(settings.snmp, tables, settings.targets, self.clock)
         closing.push_async_callback(self.poller.close)
-        self.traps = TrapListener(settings.traps, _addresses(settings), self.clock, settings.state)
+        self.traps = TrapListener(
+            settings.traps,
+            _addresses(settings),
+            self.clock,
+            settings.state,
+            Worker("collectors.snmp_trap.usm:begin", self.clock),
+        )
         self.believed = Believed(self.world, self.clock, lambda: self.opened)
         self.figures = Figures(clock=self.clock, version=__version__, sources=self._sources())
         self.figures.reload.at = self.clock.now()
