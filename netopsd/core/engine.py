@@ -63,7 +63,8 @@ def _look(world: World, batch: Batch) -> None:
     if device is None:
         return  # removed from the configuration while the look was under way
     before = world.looks.get(device.name)
-    if before is not None and batch.at <= before.at:
+    last = before.seen.get(batch.source) if before is not None else None
+    if last is not None and batch.at <= last.at:
         return  # older than what we know
     if batch.blind is not None:
         reach.missed(world, device, batch)

@@ -29,6 +29,7 @@ class Device:
     site: str = ""
     upstream: tuple[Resource, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ("snmp",)  # how it is looked at; reachable is who answers the first
 
 
 class Take(StrEnum):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from netopsd.core import agenda, rates, rules
 from netopsd.core import alarm as alarms
-from netopsd.core.alarm import Seen, Sight
+from netopsd.core.alarm import Seen as Told
+from netopsd.core.alarm import Sight
 from netopsd.core.beliefs import AlarmType, Phase, Severity, alarm_key
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Resource, Table
 from netopsd.core.rates import Restart
 from netopsd.core.rules import RulePlan
-from netopsd.core.world import Look, TableLook, World
+from netopsd.core.world import Look, Seen, TableLook, World
 
 RESTARTED = "device-restarted"
 RESTARTED_S = 300.0
@@ -22,30 +24,36 @@ RESTARTED_S = 300.0
 
 def judge(world: World, device: Device, before: Look | None, batch: Batch) -> Look:
     """Judge every table of a look and return it for the next one to be compared with."""
-    restart = Restart.NONE
-    elapsed = 0.0
-    if before is not None:
-        elapsed = batch.mono_s - before.mono_s
-        restart = rates.restarted(before.clocks, batch.clocks, elapsed)
+    last = before.seen.get(batch.source) if before is not None else None
+    restarted_s = last.restarted_s if last is not None else -math.inf
+    if last is not None:
+        restart = rates.restarted(last.clocks, batch.clocks, batch.mono_s - last.mono_s)
+        if restart is not Restart.NONE:
+            restarted_s = batch.mono_s
         if restart is Restart.DEVICE:
             _say_restarted(world, device, batch, restart)
     tables: dict[str, TableLook] = {}
     for table in batch.tables:
         was = before.tables.get(table.layout.table) if before is not None else None
-        usable = elapsed if restart is Restart.NONE else 0.0
-        tables[table.layout.table] = _judge_table(world, device, was, table, (usable, batch))
-    if before is not None and len(tables) < len(before.tables):
-        # A table read less often than the rest keeps its latest values.
-        tables = {**before.tables, **tables}
+        usable = batch.mono_s - was.mono_s if was and was.mono_s > restarted_s else 0.0
+        tables[table.layout.table] = _judge_table(world, was, table, (usable, batch))
+    seen = {batch.source: Seen(batch.at, batch.mono_s, batch.clocks, restarted_s)}
+    if before is not None:
+        # A table read less often than the rest, or by another source, keeps its latest values.
+        if len(tables) < len(before.tables):
+            tables = {**before.tables, **tables}
+        if len(before.seen) > 1 or batch.source not in before.seen:
+            seen = {**before.seen, **seen}
     _see_good(world, device.name, tables, batch)
-    return Look(at=batch.at, mono_s=batch.mono_s, clocks=batch.clocks, tables=tables)
+    at = batch.at if before is None else max(before.at, batch.at)
+    return Look(at=at, seen=seen, tables=tables)
 
 
 def _say_restarted(world: World, device: Device, batch: Batch, restart: Restart) -> None:
     resource = Resource(device.name)
     alarms.see(
         world,
-        Seen.BAD_FOR_LONG,
+        Told.BAD_FOR_LONG,
         Sight(
             resource=resource,
             alarm=RESTARTED,
@@ -63,7 +71,6 @@ def _say_restarted(world: World, device: Device, batch: Batch, restart: Restart)
 
 def _judge_table(
     world: World,
-    device: Device,
     was: TableLook | None,
     table: Table,
     look: tuple[float, Batch],
@@ -81,7 +88,16 @@ def _judge_table(
     if plan.rated and was is not None and was.table.layout is layout and elapsed > 0:
         grown = rates.deltas(plan.counters, was.table, table, elapsed)
     bad = rules.judge(plan, table, grown, was.bad if was is not None and same else None)
-    now = TableLook(table=table, plan=plan, bad=bad, where=where, grown=grown)
+    now = TableLook(
+        at=batch.at,
+        mono_s=batch.mono_s,
+        clocks=batch.clocks,
+        table=table,
+        plan=plan,
+        bad=bad,
+        where=where,
+        grown=grown,
+    )
     _see_bad(world, now, bad & ~was.bad if was is not None and same else bad, batch)
     return now
 
@@ -93,7 +109,7 @@ def _see_bad(world: World, now: TableLook, new: rules.Bools, batch: Batch) -> No
     device = batch.device
     for i, row in np.argwhere(new).tolist():
         sight = _sight(now, i, row, batch)
-        alarms.see(world, Seen.BAD, sight)
+        alarms.see(world, Told.BAD, sight)
         if world.pending.get(sight.key):
             world.waiting[device] = (*(world.waiting.get(device) or ()), sight.key)
 
@@ -144,7 +160,7 @@ def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: B
     if not known:
         return False
     table = tables.get(known.resource.table)
-    if table is None or table.table not in batch.tables:
+    if table is None or table.at is not batch.at:
         return bool(world.pending.get(key))
     rule = table.plan.by_alarm.get(known.alarm)
     if rule is None:
@@ -153,15 +169,15 @@ def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: B
     if row is None:
         why = f"{known.resource.row} is gone from {known.resource.table}"
         sight = Sight(resource=known.resource, alarm=known.alarm, why=why, at=batch.at)
-        alarms.see(world, Seen.GOOD, sight)
+        alarms.see(world, Told.GOOD, sight)
         return False
     if not table.bad[rule, row]:
         why = f"{table.plan.rules[rule].threshold.column} of {known.resource.row} is good again"
         sight = Sight(resource=known.resource, alarm=known.alarm, why=why, at=batch.at)
-        alarms.see(world, Seen.GOOD, sight)
+        alarms.see(world, Told.GOOD, sight)
     elif known.phase is Phase.PENDING or known.flapping:
         sight = _sight(table, rule, row, batch)
-        alarms.see(world, Seen.BAD, sight)
+        alarms.see(world, Told.BAD, sight)
     return bool(world.pending.get(key))
 
 

@@ -17,12 +17,16 @@ ISOLATED = "poller-isolated"
 REFUSED = "access-refused"
 UNREADABLE = "answers-unreadable"
 TOO_LONG_SILENT = "too-long-silence"
+SESSION_LOST = "session-lost"
 SPOKEN = {Blind.REJECTED: REFUSED, Blind.MALFORMED: UNREADABLE}
 
 
 def answered(world: World, device: Device, batch: Batch) -> None:
     """Take note that a device was seen."""
     world.moments["answer"] = batch.at
+    if beside(device, batch):
+        _good(world, device.name, SESSION_LOST, batch.at, "it answers again", batch.source)
+        return
     state = world.devices.get(device.name)
     if state is not None and state.reach is Reach.ANSWERING and not state.missed:
         return
@@ -41,16 +45,46 @@ def answered(world: World, device: Device, batch: Batch) -> None:
         _good(world, device.name, name, batch.at, "it answers again")
 
 
-def _good(world: World, device: str, name: str, at: datetime, why: str) -> None:
-    known = cause.active(world, alarm_key(Resource(device), name))
-    if known is not None:
-        sight = Sight(resource=known.resource, alarm=name, why=why, at=at)
+def beside(device: Device, batch: Batch) -> bool:
+    """Whether this look was not by the device's first source, which alone says if it answers."""
+    return bool(device.sources) and batch.source != device.sources[0]
+
+
+def _good(
+    world: World, device: str, name: str, at: datetime, why: str, qualifier: str = ""
+) -> None:
+    key = alarm_key(Resource(device), name, qualifier)
+    if cause.active(world, key) is not None or world.pending.get(key):
+        sight = Sight(resource=Resource(device), alarm=name, qualifier=qualifier, why=why, at=at)
         alarms.see(world, Seen.GOOD, sight)
+
+
+def _lost_beside(world: World, device: Device, batch: Batch) -> None:
+    """A second way of looking fails: an alarm of its own, and nobody's outage."""
+    alarms.see(
+        world,
+        Seen.BAD,
+        Sight(
+            resource=Resource(device.name),
+            alarm=SESSION_LOST,
+            qualifier=batch.source,
+            type=AlarmType.COMMUNICATIONS,
+            severity=Severity.MINOR,
+            probable_cause="communicationsSubsystemFailure",
+            text=f"{device.name} cannot be looked at by {batch.source}",
+            why=f"{batch.blind}: {batch.why}",
+            at=batch.at,
+            hold_s=world.inventory.policy.unreachable_after * device.interval_s,
+        ),
+    )
 
 
 def missed(world: World, device: Device, batch: Batch) -> None:
     """Take note of a look that saw nothing."""
     if batch.blind is Blind.SKIPPED or batch.blind is None:
+        return
+    if beside(device, batch):
+        _lost_beside(world, device, batch)
         return
     was = world.devices.get(device.name) or DeviceState(name=device.name)
     if batch.blind is not Blind.UNREACHABLE:

@@ -36,14 +36,12 @@ def observe(world: World, device: str, look: Look) -> None:
         at = table.where.get(resource.row) if table is not None else None
         if table is None or at is None:
             continue
-        reading = _read(service, resource, look, table, at)
+        reading = _read(service, resource, table, at)
         if reading is not None:
-            _advance(world, service, reading, _speed(table, at), look)
+            _advance(world, service, reading, _speed(table, at))
 
 
-def _read(
-    service: Service, resource: Resource, look: Look, table: TableLook, at: int
-) -> Meter | None:
+def _read(service: Service, resource: Resource, table: TableLook, at: int) -> Meter | None:
     """Return the port's counters as a meter that starts here; None where they were not read."""
     layout, values = table.table.layout, table.table
     for in_name, out_name, width in (WIDE, NARROW):
@@ -55,14 +53,14 @@ def _read(
         return Meter(
             service=service.id,
             resource=resource,
-            at=look.at,
+            at=table.at,
             in_octets=int(values.counters[i, at]),
             out_octets=int(values.counters[o, at]),
             width=width,
-            clock_ticks=look.clocks.sys_uptime_ticks,
+            clock_ticks=table.clocks.sys_uptime_ticks,
             discontinuity=_gauge(table, "ifCounterDiscontinuityTime", at),
             slot=0,
-            opened_at=look.at,
+            opened_at=table.at,
         )
     return None
 
@@ -83,7 +81,7 @@ def current(world: World, key: tuple[str, str]) -> Meter | None:
     return world.running.get(key) or world.meters.get(key)
 
 
-def _advance(world: World, service: Service, now: Meter, speed: float, look: Look) -> None:
+def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
     key = (service.id, str(now.resource))
     was = current(world, key)
     length = world.inventory.policy.usage_interval_s
@@ -94,7 +92,7 @@ def _advance(world: World, service: Service, now: Meter, speed: float, look: Loo
         return
     if now.at <= was.at:
         return
-    gap = _gap(world, was, now, speed, look.clocks)
+    gap = _gap(world, was, now, speed)
     meter, records = _spread(world, service, was, now, gap)
     world.running[key] = meter
     stored = world.meters.get(key)
@@ -110,11 +108,11 @@ def _checkpoint(world: World) -> float:
     return world.inventory.policy.checkpoint_s
 
 
-def _gap(world: World, was: Meter, now: Meter, speed: float, clocks: Clocks) -> str:
+def _gap(world: World, was: Meter, now: Meter, speed: float) -> str:
     """Return why the octets between two samples cannot be known, "" where they can."""
     elapsed = (now.at - was.at).total_seconds()
     before = Clocks(sys_uptime_ticks=was.clock_ticks)
-    after = Clocks(sys_uptime_ticks=clocks.sys_uptime_ticks)
+    after = Clocks(sys_uptime_ticks=now.clock_ticks)
     fell = now.in_octets < was.in_octets or now.out_octets < was.out_octets
     most = speed / 8 * elapsed * world.inventory.policy.max_rate_over_speed
     reasons = (

@@ -79,10 +79,15 @@ class Shelf(Generic[K, V]):
 class TableLook:
     """The latest look at one table and what the rules said of it.
 
-    `bad` has shape (rules of the plan, rows); `where` maps a row's name to its position; `grown` is
-    what the counters grew by since the look before, None where no rule asks or nobody can say.
+    `at`, `mono_s` and `clocks` are those of the batch that brought it: a table read less often than
+    others is older than its device's look. `bad` has shape (rules of the plan, rows); `where` maps
+    a row's name to its position; `grown` is what the counters grew by since the look before, None
+    where no rule asks or nobody can say.
     """
 
+    at: datetime
+    mono_s: float
+    clocks: Clocks
     table: Table
     plan: RulePlan
     bad: NDArray[np.bool_]
@@ -90,13 +95,22 @@ class TableLook:
     grown: Deltas | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """The latest look at a device that saw something."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The latest batch of one source (snmp, netconf …) that saw something."""
 
     at: datetime
     mono_s: float
     clocks: Clocks
+    restarted_s: float  # monotonic; what was counted before says nothing of after
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What is known of a device from its latest looks, whoever made them."""
+
+    at: datetime
+    seen: Mapping[str, Seen]  # by source
     tables: Mapping[str, TableLook]
 
 

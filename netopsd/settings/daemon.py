@@ -106,6 +106,7 @@ class FilesTable(BaseModel):
     devices: StrictStr = "devices.toml"
     rules: StrictStr = "rules.toml"
     tables: StrictStr = "tables.toml"
+    yang: StrictStr = "yang.toml"
     services: StrictStr = "services.toml"
     customers: StrictStr = "customers.toml"
 
@@ -123,6 +124,7 @@ class DaemonFile(BaseModel):
     log: LogSettings = LogSettings()
     traps: Table = {}
     snmp: Table = {}
+    netconf: Table = {}
     sink: tuple[Table, ...] = ()
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from netopsd.core.inventory import Device
 from netopsd.core.model import Resource
 from netopsd.settings.files import KeyPath, Source
+from netopsd.settings.netconf import Netconf
 from netopsd.settings.problems import Problems, quote
 from netopsd.settings.words import Address, Bool, Name, Period, Port, Text
 
@@ -35,6 +36,7 @@ class Common(BaseModel):
     site: Text | None = None
     upstream: tuple[Text, ...] | None = None
     labels: dict[Name, Text] = {}
+    netconf: Netconf | None = None
 
 
 class Row(Common):
@@ -54,6 +56,7 @@ class DevicesFile(BaseModel):
     template: dict[Name, Table] = {}
     device: tuple[Table, ...] = ()
     credentials: dict[Name, Table] = {}
+    login: dict[Name, Table] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ class Entry:
     site: str
     upstream: tuple[str, ...]
     labels: Mapping[str, str]
+    netconf: Netconf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,7 @@ def _entry(at: KeyPath, row: Row, layers: Sequence[Common], builtin: Builtin) ->
         site=first("site", ""),
         upstream=first("upstream", ()),
         labels=labels,
+        netconf=first("netconf", None),
     )
 
 
@@ -166,14 +171,14 @@ def check_entries(
     `tables` is None while tables.toml itself has mistakes.
     """
     for entry in found:
-        if not entry.credentials:
+        if not entry.credentials and entry.netconf is None:
             remedy = (
                 f"Write credentials = {quote(credentials[0])}"
                 if credentials
                 else ('Add a [credentials.NAME] table and write credentials = "NAME"')
             )
             problems.add(source, (*entry.at, "credentials"), "missing", remedy)
-        elif entry.credentials not in credentials:
+        elif entry.credentials and entry.credentials not in credentials:
             what = f"unknown credentials {quote(entry.credentials)}"
             at = _said_at(entry, "credentials")
             problems.unknown(source, at, what, entry.credentials, credentials)
@@ -245,9 +250,15 @@ def build_devices(
             site=entry.site,
             upstream=tuple(ups),
             labels=entry.labels,
+            sources=_sources(entry),
         )
     _note_cycles(devices, {e.row.name: e.at for e in found}, source, problems)
     return devices
+
+
+def _sources(entry: Entry) -> tuple[str, ...]:
+    """Return how the device is looked at; whether it answers the first says if it is reachable."""
+    return (("snmp",) if entry.credentials else ()) + (("netconf",) if entry.netconf else ())
 
 
 def _note_cycles(

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bss_bridge.settings import Contract, Customer, FileSinkSettings, SinkSettings
+from collectors.netconf.settings import NetconfSettings, ViewsFile
 from collectors.snmp_poll.settings import Credentials, SnmpPollSettings, TableSpec, Target
 from collectors.snmp_trap.settings import TrapSettings
 from netopsd.core.inventory import Inventory
@@ -17,6 +18,7 @@ from netopsd.errors import BadConfiguration
 from netopsd.settings import daemon
 from netopsd.settings.checks import validate, words_of
 from netopsd.settings.files import Source
+from netopsd.settings.netconf import NetconfDevices
 from netopsd.settings.parts import (
     Reading,
     read_business,
@@ -43,6 +45,9 @@ class Settings:
     log: daemon.LogSettings
     traps: TrapSettings
     snmp: SnmpPollSettings
+    netconf: NetconfSettings
+    netconf_devices: NetconfDevices
+    views: ViewsFile
     tables: tuple[TableSpec, ...]
     credentials: Mapping[str, Credentials]  # by name
     targets: Mapping[str, Target]  # device name → how to ask it
@@ -120,12 +125,16 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
     sinks = _sinks(data, source, state, reading)
     tables = read_tables(reading, main.files.tables)
     names = None if tables is None else [table.name for table in tables]
-    network = read_network(reading, main.files.devices, names, snmp or SnmpPollSettings())
+    netconf = validate(NetconfSettings, main.netconf, source, ("netconf",), problems)
+    files = (main.files.devices, main.files.yang)
+    network = read_network(reading, files, names, snmp or SnmpPollSettings())
     rules = read_rules(reading, main.files.rules, tables)
     trade = (main.files.services, main.files.customers)
     business = read_business(reading, trade, network, names)
     store, office = _databases(main, state, source, problems)
-    if problems or traps is None or snmp is None or tables is None or network is None:
+    if traps is None or snmp is None or tables is None or network is None or netconf is None:
+        return None
+    if problems:
         return None
     return Settings(
         folder=reading.folder.absolute(),
@@ -137,6 +146,9 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
         log=main.log,
         traps=traps,
         snmp=snmp,
+        netconf=netconf,
+        netconf_devices=network.netconf,
+        views=network.views,
         tables=tables,
         credentials=network.credentials,
         targets=network.targets,

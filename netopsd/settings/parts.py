@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bss_bridge.settings import Contract, Customer
+from collectors.netconf.settings import NetconfCredentials, ViewsFile
 from collectors.snmp_poll.settings import (
     Credentials,
     SnmpPollSettings,
@@ -22,20 +23,31 @@ from netopsd.core.cause import UNREACHABLE
 from netopsd.core.inventory import Device, EventRule, Policy, Service, Threshold, Window
 from netopsd.core.look import RESTARTED
 from netopsd.core.model import Kind
-from netopsd.core.reach import ISOLATED, REFUSED, TOO_LONG_SILENT, UNREADABLE
+from netopsd.core.reach import ISOLATED, REFUSED, SESSION_LOST, TOO_LONG_SILENT, UNREADABLE
 from netopsd.settings import customers as c
 from netopsd.settings import devices as d
+from netopsd.settings import netconf as n
 from netopsd.settings import rules as r
 from netopsd.settings import services as s
 from netopsd.settings.checks import validate, validate_rows, words_of
 from netopsd.settings.files import BadFile, Source, read_source
 from netopsd.settings.models import shown_key
+from netopsd.settings.netconf import NetconfDevices
 from netopsd.settings.problems import Problems
 from netopsd.settings.secrets import resolve
 
 M = TypeVar("M", bound=BaseModel)
 COUNTERS = (Kind.COUNTER32, Kind.COUNTER64)
-OWN_ALARMS = (UNREACHABLE, RESTARTED, TOO_LONG_SILENT, ISOLATED, REFUSED, UNREADABLE, OVERFLOW)
+OWN_ALARMS = (
+    UNREACHABLE,
+    RESTARTED,
+    TOO_LONG_SILENT,
+    ISOLATED,
+    REFUSED,
+    UNREADABLE,
+    OVERFLOW,
+    SESSION_LOST,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,8 @@ class Network:
     devices: Mapping[str, Device] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    netconf: NetconfDevices = field(default_factory=NetconfDevices)
+    views: ViewsFile = field(default_factory=ViewsFile)
     names: Mapping[str, int] = field(default_factory=dict)  # all written down, good or not
 
 
@@ -79,10 +93,13 @@ def read_tables(reading: Reading, file: str) -> tuple[TableSpec, ...] | None:
 
 
 def read_network(
-    reading: Reading, file: str, tables: Sequence[str] | None, snmp: SnmpPollSettings
+    reading: Reading, files: tuple[str, str], tables: Sequence[str] | None, snmp: SnmpPollSettings
 ) -> Network | None:
-    """Return devices.toml as targets for the poller and devices for the core; None: unread."""
-    source = reading.source(file)
+    """Return devices.toml as targets for the pollers and devices for the core; None: unread.
+
+    `files` names devices.toml and yang.toml; the latter is read where a device speaks NETCONF.
+    """
+    source = reading.source(files[0])
     shape = reading.shape(d.DevicesFile, source)
     if source is None or shape is None:
         return None
@@ -103,12 +120,43 @@ def read_network(
     if defaults is not None:
         d.check_entries(found, list(shape.credentials), tables, source, problems)
     names = words_of(shape.device, "name")
+    netconf, views = _netconf(reading, files[1], (shape, found), source)
     return Network(
+        netconf=netconf,
+        views=views,
         devices=d.build_devices(found, names, tables or (d.PORTS,), source, problems),
         targets=_targets(found, credentials, source, problems),
         credentials={name: one for name, one in credentials.items() if one is not None},
         names=names,
     )
+
+
+def _netconf(
+    reading: Reading, file: str, written: tuple[d.DevicesFile, Sequence[d.Entry]], source: Source
+) -> tuple[NetconfDevices, ViewsFile]:
+    """Return what NETCONF is to ask of whom, and what the answers mean."""
+    shape, found = written
+    asked = [
+        n.Asked(
+            at=entry.at,
+            name=entry.row.name,
+            address=entry.row.address,
+            said=entry.netconf,
+            leave=frozenset(entry.tables) if entry.credentials else frozenset(),
+        )
+        for entry in found
+        if entry.netconf is not None
+    ]
+    logins: dict[str, NetconfCredentials | None] = {}
+    for name, table in shape.login.items():
+        at = ("login", name)
+        data = resolve(table, source, at, reading.folder, reading.problems)
+        logins[name] = validate(NetconfCredentials, data, source, at, reading.problems)
+    if not asked:
+        return NetconfDevices(), ViewsFile()
+    yang = reading.source(file)
+    views = n.read_views(yang.data, yang, reading.problems) if yang else ViewsFile()
+    return n.build(asked, logins, views, source, reading.problems), views
 
 
 def _credentials(
