@@ -29,6 +29,7 @@ from netopsd.core.outcome import Outcome
 from netopsd.core.restore import restore
 from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
 from netopsd.metrics import Figures, Sources
+from netopsd.netconf import NetconfSide
 from netopsd.pipeline import Pipeline
 from netopsd.ports import Poller
 from netopsd.sdnotify import Notify
@@ -115,6 +116,9 @@ class Daemon:
         tables = {table.name: table for table in settings.tables}
         self.poller = SnmpPoller(settings.snmp, tables, settings.targets, self.clock)
         closing.push_async_callback(self.poller.close)
+        self.netconf = NetconfSide(
+            settings, self.clock, self.pipeline.mailbox, lambda name: self.watch.look_soon(name, 0)
+        )
         self.traps = TrapListener(
             settings.traps,
             _addresses(settings),
@@ -126,7 +130,7 @@ class Daemon:
         self.figures = Figures(clock=self.clock, version=__version__, sources=self._sources())
         self.figures.reload.at = self.clock.now()
         self.watch = Watch(
-            self._poller, self.clock, self.pipeline.mailbox, self.figures.poll_seconds.observe
+            self._pollers, self.clock, self.pipeline.mailbox, self.figures.poll_seconds.observe
         )
         self.web = self._web()
 
@@ -148,8 +152,13 @@ class Daemon:
             self.settings.http, house, page, version=__version__, count=self.figures.http.add
         )
 
-    def _poller(self, device: str) -> Poller | None:
-        return self.poller if device in self.settings.targets else None
+    def _pollers(self, device: str) -> tuple[tuple[str, Poller], ...]:
+        known: tuple[tuple[str, Poller], ...] = ()
+        if device in self.settings.targets:
+            known = (("snmp", self.poller),)
+        if device in self.settings.netconf_devices.targets:
+            known = (*known, ("netconf", self.netconf.poller))
+        return known
 
     def _sources(self) -> Sources:
         return Sources(
@@ -201,6 +210,7 @@ class Daemon:
                 house.create_task(self._tick(), name="tick"),
                 house.create_task(self._reload(hang_up), name="reload"),
             ]
+            looking.append(house.create_task(self.netconf.run(), name="netconf"))
             if self.settings.traps.enabled:
                 hearing = self.traps.listen(self.pipeline.mailbox)
                 looking.append(house.create_task(hearing, name="traps"))
@@ -279,6 +289,7 @@ class Daemon:
         self.settings = settings
         self.pipeline.translate = _translator(settings)
         await self.poller.retarget(settings.targets, tables)
+        self.netconf.follow(settings)
         await self.pipeline.mailbox.durable(
             Reconfigured(at=self.clock.now(), inventory=settings.inventory)
         )

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -25,8 +25,9 @@ from netopsd.ports import Clock, Inbox, Poller
 
 log = logging.getLogger(__name__)
 
-PHASES_PER_S = 10
+PHASES_PER_S = 4
 LATE = 0.5  # of the interval
+Way = tuple[str, str]  # a device, and how it is looked at: "snmp", "netconf"
 
 
 @dataclass(slots=True)
@@ -42,11 +43,14 @@ class WatchStats:
 
 
 class Watch:
-    """Looks at every device once an interval and puts what it saw into the inbox."""
+    """Looks at every device once an interval and puts what it saw into the inbox.
+
+    `pollers` gives the ways a device is looked at, each by its source's name.
+    """
 
     def __init__(
         self,
-        pollers: Callable[[str], Poller | None],
+        pollers: Callable[[str], Sequence[tuple[str, Poller]]],
         clock: Clock,
         inbox: Inbox,
         took: Callable[[float], None],
@@ -58,8 +62,8 @@ class Watch:
         self.stats = WatchStats()
         self._devices: Mapping[str, Device] = {}
         self._scheduler: AsyncIOScheduler | None = None
-        self._looking: dict[str, asyncio.Task[None]] = {}
-        self._again: set[str] = set()
+        self._looking: dict[Way, asyncio.Task[None]] = {}
+        self._again: set[Way] = set()
         self._timers: dict[tuple[str, float], asyncio.TimerHandle] = {}
         self._due: dict[tuple[float, int], float] = {}
 
@@ -114,10 +118,11 @@ class Watch:
         if late > interval * LATE:
             self.stats.late += len(names)
         for name in names:
-            if name in self._looking:
-                self.stats.late += 1
-            else:
-                self._start(name)
+            for source, poller in self._pollers(name):
+                if (name, source) in self._looking:
+                    self.stats.late += 1
+                else:
+                    self._start((name, source), poller)
 
     def look_soon(self, device: str, after_s: float) -> None:
         """Look at `device` in `after_s` seconds, besides its regular turns; asked twice is once."""
@@ -127,48 +132,51 @@ class Watch:
 
         def now() -> None:
             self._timers.pop(key, None)
-            if device in self._looking:
-                self._again.add(device)  # the look under way began before what we want verified
-            elif device in self._devices:
-                self._start(device)
+            if device not in self._devices:
+                return
+            for source, poller in self._pollers(device):
+                if (device, source) in self._looking:
+                    # The look under way began before what we want verified.
+                    self._again.add((device, source))
+                else:
+                    self._start((device, source), poller)
 
         self._timers[key] = asyncio.get_running_loop().call_later(after_s, now)
 
-    def _start(self, name: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._look(name))
-        self._looking[name] = task
-        task.add_done_callback(lambda _: self._done(name))
+    def _start(self, way: Way, poller: Poller) -> None:
+        task = asyncio.get_running_loop().create_task(self._look(way, poller))
+        self._looking[way] = task
+        task.add_done_callback(lambda _: self._done(way, poller))
 
-    def _done(self, name: str) -> None:
-        self._looking.pop(name, None)
-        if name in self._again:
-            self._again.discard(name)
-            if name in self._devices and self._scheduler is not None:
-                self._start(name)
+    def _done(self, way: Way, poller: Poller) -> None:
+        self._looking.pop(way, None)
+        if way in self._again:
+            self._again.discard(way)
+            if way[0] in self._devices and self._scheduler is not None:
+                self._start(way, poller)
 
-    async def _look(self, name: str) -> None:
-        poller = self._pollers(name)
-        if poller is None:
-            return
+    async def _look(self, way: Way, poller: Poller) -> None:
+        name = way[0]
         began = self._clock.mono_s()
         self.stats.looks += 1
         try:
             batch = await poller.poll(name)
         except CannotLook as error:
-            batch = self._blind(name, began, error.why, error.detail)
+            batch = self._blind(way, began, error.why, error.detail)
         except Exception:
             # The second of the two broad catches: an exception never crosses the inbox, a blind
             # batch does; and one device that trips a bug of ours must not stop the others.
             self.stats.failed += 1
             log.exception("looking at %s failed in a way no collector announces", name)
-            batch = self._blind(name, began, Blind.SKIPPED, "a bug in the collector; see the log")
+            batch = self._blind(way, began, Blind.SKIPPED, "a bug in the collector; see the log")
         self._took(self._clock.mono_s() - began)
         await self._inbox.put(batch)
 
-    def _blind(self, name: str, began: float, why: Blind, detail: str) -> Batch:
+    def _blind(self, way: Way, began: float, why: Blind, detail: str) -> Batch:
         self.stats.blind[why.value] = self.stats.blind.get(why.value, 0) + 1
         return Batch(
-            device=name,
+            device=way[0],
+            source=way[1],
             at=self._clock.now(),
             mono_s=self._clock.mono_s(),
             took_s=self._clock.mono_s() - began,

@@ -62,13 +62,15 @@ def _value(event: Event, name: str) -> str | None:
 
 def _resource(world: World, rule: EventRule, event: Event) -> Resource:
     """Return what the event is about: the row whose index it names, else the device."""
+    if event.resource is not None:
+        return event.resource
     if not rule.row_from:
         return Resource(event.device)
     index = _index(rule, event)
     if index is None:
         return Resource(event.device)
-    known = dict(look.rows(world.looks.get(event.device), rule.table))
-    return Resource(event.device, rule.table, known.get(index, f"#{index}"))
+    row = look.row_called(world.looks.get(event.device), rule.table, index)
+    return Resource(event.device, rule.table, row)
 
 
 def _index(rule: EventRule, event: Event) -> str | None:
@@ -120,13 +122,15 @@ def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> N
 def _hear_alarm(world: World, event: Event) -> None:
     """An authenticated source that keeps alarms itself (ietf-alarms): its word is taken."""
     gone = event.severity == Severity.CLEARED
+    name, _, qualifier = event.alarm.partition(":")
     known = set(Severity)
     alarms.see(
         world,
         Seen.GOOD if gone else Seen.BAD_FOR_LONG,
         Sight(
             resource=event.resource or Resource(event.device),
-            alarm=event.alarm,
+            alarm=name,
+            qualifier=qualifier,
             type=AlarmType.EQUIPMENT,
             severity=Severity(event.severity)
             if event.severity in known and not gone

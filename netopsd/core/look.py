@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -181,9 +181,13 @@ def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: B
     return bool(world.pending.get(key))
 
 
-def rows(look: Look | None, table: str) -> Iterator[tuple[str, str]]:
-    """Give (index, row name) of each row of a table of a look."""
+def row_called(look: Look | None, table: str, word: str) -> str:
+    """Return the name of the row whose index or name is `word`; "#word" where there is none."""
     known = look.tables.get(table) if look is not None else None
     if known is not None:
         layout = known.table.layout
-        yield from zip(layout.index, layout.rows, strict=True)
+        if word in layout.index:
+            return layout.rows[layout.index.index(word)]
+        if word in known.where:
+            return word
+    return f"#{word}"

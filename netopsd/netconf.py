@@ -1,0 +1,110 @@
+"""The NETCONF side of the house: poller, listener and worker of one configuration.
+
+A reload builds it anew: sessions are opened again, subscriptions resume from the last event
+committed, so nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from collectors.netconf import plain
+from collectors.netconf.listener import NetconfListener
+from collectors.netconf.notification import Meaning
+from collectors.netconf.poller import NetconfPoller
+from netopsd.core.model import Event, Events
+from netopsd.ports import Clock, Inbox
+from netopsd.settings import Settings
+from netopsd.store.read import Reader
+from netopsd.worker import Worker
+
+LOOKED_BACK = 200  # events of a device among which the last one with a time of its own is found
+
+
+class NetconfSide:
+    """Looks at and listens to the devices that speak NETCONF."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, inbox: Inbox, look: Callable[[str], None]
+    ) -> None:
+        self._clock = clock
+        self._inbox = inbox
+        self._look = look
+        self._changed = asyncio.Event()
+        self._build(settings)
+
+    def _build(self, settings: Settings) -> None:
+        self._settings = settings
+        targets = settings.netconf_devices.targets
+        self._plain = [t for t in targets.values() if t.transport == "ncclient"]
+        self._worker = Worker(plain.HANDLER, self._clock) if self._plain else None
+        views = {view.name: view for view in settings.views.view}
+        self.poller = NetconfPoller(
+            settings.netconf,
+            targets.values(),
+            views,
+            self._clock,
+            tell=self._tell,
+            worker=self._worker,
+        )
+        self.listener = NetconfListener(
+            settings.netconf,
+            targets.values(),
+            Meaning(events=settings.views.event, resources=settings.views.resource),
+            self._clock,
+            resume=Resume(settings.store_url),
+            look=self._look,
+        )
+
+    def _tell(self, event: Event) -> None:
+        self._inbox.offer(Events(at=event.at, items=(event,)))
+
+    def follow(self, settings: Settings) -> None:
+        """Take a new configuration."""
+        same = all(
+            getattr(settings, part) == getattr(self._settings, part)
+            for part in ("netconf", "netconf_devices", "views")
+        )
+        if not same:
+            self._next = settings
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Listen, and keep the worker alive, until cancelled."""
+        while True:
+            self._changed.clear()
+            await self.poller.start()
+            work = asyncio.create_task(self._work(), name="netconf")
+            changed = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait((work, changed), return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    work.result()
+            finally:
+                for task in (work, changed):
+                    task.cancel()
+                await asyncio.gather(work, changed, return_exceptions=True)
+                await self.poller.close()
+            self._build(self._next)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            if self._worker is not None:
+                setup = plain.setup(self._plain, self._settings.netconf)
+                tasks.create_task(self._worker.run(setup))
+            tasks.create_task(self.listener.listen(self._inbox))
+            tasks.create_task(asyncio.Event().wait())  # with nothing to do, there is still time
+
+
+class Resume:
+    """Says where a device's notifications go on: the eventTime of its last event committed."""
+
+    def __init__(self, store_url: str) -> None:
+        self._reader = Reader(store_url)
+
+    def __call__(self, device: str) -> str:
+        for event in self._reader.events(device=device, limit=LOOKED_BACK):
+            if "eventTime" in event.values:
+                return event.values["eventTime"]
+        return ""
