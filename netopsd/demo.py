@@ -56,19 +56,20 @@ def main(for_s: float | None = None, json_out: bool = False, folder: Path | None
         print(json.dumps(figures(picture)))
         return 0
     console.print(f"\nDone: {picture.past_s:.0f} seconds.\n", ending(picture), sep="")
-    console.print(_onward(stage), soft_wrap=True)
+    console.print(_onward(stage, picture), soft_wrap=True)
     return 0
 
 
-def _onward(stage: Stage) -> str:
+def _onward(stage: Stage, picture: Picture) -> str:
     """Return what to look at next, as commands that work where the user stands."""
     netopsd = "netopsd" if shutil.which("netopsd") else _near(Path(sys.argv[0]))
     config = f"--config {_near(stage.config)}"
+    first = picture.tickets[-1]["id"] if picture.tickets else ""
+    ticket = f"  {netopsd} ticket show {first} {config}\n" if first else ""
     return f"""
 The databases, logs and what really happened (truth.jsonl) stay in\n{_near(stage.folder)}/. Look on:
   {netopsd} tickets {config}
-  {netopsd} ticket show TT-000001 {config}
-  {netopsd} alarms --all {config}
+{ticket}  {netopsd} alarms --all {config}
   {netopsd} sla {config}
   {netopsd} outbox --all {config}
 The same with time to look at metrics, API and console: {netopsd} demo --for 10m
@@ -98,7 +99,7 @@ def _ended_by_signal() -> Iterator[None]:
 
 def _play(stage: Stage, for_s: float, console: Console) -> Picture:
     """Show the story until its time is up and what it caused is delivered."""
-    coming = _scenes(stage)
+    coming = _scenes(stage, for_s)
     console.print(_opening(stage, coming, for_s), soft_wrap=True)
     said: set[tuple[str, float, str]] = set()
     with httpx.Client(base_url=stage.http, timeout=5.0) as api, contextlib.ExitStack() as showing:
@@ -146,11 +147,12 @@ What will happen:
 """
 
 
-def _scenes(stage: Stage) -> tuple[tuple[float, str], ...]:
-    """Return the scenario's events: when, and in words."""
+def _scenes(stage: Stage, for_s: float) -> tuple[tuple[float, str], ...]:
+    """Return the events of the first `for_s` seconds: when, and in words."""
     with (stage.folder / "scenario.toml").open("rb") as file:
         events = tomllib.load(file).get("at", [])
-    return tuple((duration(event["after"]), scene(event)) for event in events)
+    scenes = ((duration(event["after"]), scene(event)) for event in events)
+    return tuple((t, text) for t, text in scenes if t < for_s)
 
 
 def _look(stage: Stage, api: httpx.Client, past: float, for_s: float) -> Picture:

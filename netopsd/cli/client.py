@@ -12,6 +12,7 @@ from typing import Any
 from netopsd.errors import NetopsdError
 
 TIMEOUT_S = 30.0
+NEEDED = "acting needs an operator's token"
 
 
 class ApiFailed(NetopsdError):
@@ -53,9 +54,9 @@ def _reason(answer: Any) -> str:
 
 def _refusal(status: int, reason: str, client: Client) -> str:
     if status in (401, 403):
-        known = "the token was refused" if client.token else "acting needs an operator's token"
+        known = f"the token was refused: {reason}" if client.token else NEEDED
         return (
-            f"{known}: {reason}. Give one by --token-file or $NETOPSD_TOKEN; its SHA-256 belongs"
+            f"{known}. Give one by --token-file or $NETOPSD_TOKEN; its SHA-256 belongs"
             " into [[http.token]] of netopsd.toml"
         )
     return f"the daemon refused: {reason} (HTTP {status})"

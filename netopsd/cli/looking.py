@@ -150,7 +150,8 @@ def discover(
         print("\n".join(discovery.as_toml(entry) for entry in entries), end="")
     if write and entries:
         path = discovery.write(settings, entries, tuple(overrides or ()))
-        show.warn(f"{len(entries)} devices appended to {path}; send SIGHUP to the daemon")
+        many = "1 device" if len(entries) == 1 else f"{len(entries)} devices"
+        show.warn(f"{many} appended to {path}; a running daemon takes it up at SIGHUP")
     raise typer.Exit(1 if None in seen else 0)
 
 

@@ -54,7 +54,7 @@ Note = Annotated[str, typer.Option("--note", help="For the record.")]
 def folder_of(config: Path | None) -> Path:
     """Return the configuration's folder: as said, else $NETOPSD_CONFIG, ./config, /etc/netopsd."""
     if config is not None:
-        return config
+        return config.parent if config.name == "netopsd.toml" and config.is_file() else config
     said = os.environ.get("NETOPSD_CONFIG", "")
     if said:
         return Path(said)

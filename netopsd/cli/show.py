@@ -41,7 +41,13 @@ def as_table(
     if not rows and none:
         print(none)
         return
-    table = Table(title=plain(title) or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=plain(title) or None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        show_header=any(columns),
+    )
     for column in columns:
         right = column.startswith("→")
         table.add_column(column.removeprefix("→"), justify="right" if right else "left")

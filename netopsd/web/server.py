@@ -177,7 +177,8 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.setblocking(False)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        where = f"netopsd.toml: http.listen: {host}:{port}"
+        raise OSError(error.errno, f"{where}: {error.strerror}; choose another") from error
     return sock
