@@ -125,6 +125,8 @@ class DaemonFile(BaseModel):
     traps: Table = {}
     snmp: Table = {}
     netconf: Table = {}
+    mqtt: Table | None = None
+    collect: Table = {}
     sink: tuple[Table, ...] = ()
 
 

@@ -37,6 +37,7 @@ class Common(BaseModel):
     upstream: tuple[Text, ...] | None = None
     labels: dict[Name, Text] = {}
     netconf: Netconf | None = None
+    mqtt: Bool | None = None
 
 
 class Row(Common):
@@ -77,6 +78,7 @@ class Entry:
     upstream: tuple[str, ...]
     labels: Mapping[str, str]
     netconf: Netconf | None = None
+    mqtt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ def _entry(at: KeyPath, row: Row, layers: Sequence[Common], builtin: Builtin) ->
         upstream=first("upstream", ()),
         labels=labels,
         netconf=first("netconf", None),
+        mqtt=first("mqtt", False),
     )
 
 
@@ -171,7 +174,7 @@ def check_entries(
     `tables` is None while tables.toml itself has mistakes.
     """
     for entry in found:
-        if not entry.credentials and entry.netconf is None:
+        if not entry.credentials and entry.netconf is None and not entry.mqtt:
             remedy = (
                 f"Write credentials = {quote(credentials[0])}"
                 if credentials
@@ -258,7 +261,9 @@ def build_devices(
 
 def _sources(entry: Entry) -> tuple[str, ...]:
     """Return how the device is looked at; whether it answers the first says if it is reachable."""
-    return (("snmp",) if entry.credentials else ()) + (("netconf",) if entry.netconf else ())
+    snmp, netconf = bool(entry.credentials), entry.netconf is not None
+    ways = (("snmp", snmp), ("netconf", netconf), ("mqtt", entry.mqtt))
+    return tuple(way for way, true in ways if true)
 
 
 def _note_cycles(

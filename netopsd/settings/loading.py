@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bss_bridge.settings import Contract, Customer, FileSinkSettings, SinkSettings
+from collectors.mqtt.settings import CollectSettings, MqttSettings
 from collectors.netconf.settings import NetconfSettings, ViewsFile
 from collectors.snmp_poll.settings import Credentials, SnmpPollSettings, TableSpec, Target
 from collectors.snmp_trap.settings import TrapSettings
@@ -18,6 +19,7 @@ from netopsd.errors import BadConfiguration
 from netopsd.settings import daemon
 from netopsd.settings.checks import validate, words_of
 from netopsd.settings.files import Source
+from netopsd.settings.mqtt import check_mqtt, read_mqtt
 from netopsd.settings.netconf import NetconfDevices
 from netopsd.settings.parts import (
     Reading,
@@ -47,6 +49,8 @@ class Settings:
     snmp: SnmpPollSettings
     netconf: NetconfSettings
     netconf_devices: NetconfDevices
+    mqtt: MqttSettings | None  # None: no broker
+    collect: CollectSettings
     views: ViewsFile
     tables: tuple[TableSpec, ...]
     credentials: Mapping[str, Credentials]  # by name
@@ -128,7 +132,10 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
     netconf = validate(NetconfSettings, main.netconf, source, ("netconf",), problems)
     files = (main.files.devices, main.files.yang)
     network = read_network(reading, files, names, snmp or SnmpPollSettings())
-    rules = read_rules(reading, main.files.rules, tables)
+    mqtt = read_mqtt((main.mqtt, main.collect), source, reading.folder, problems)
+    rules = read_rules(reading, main.files.rules, tables, mqtt.columns)
+    if network is not None:
+        check_mqtt(mqtt, network.devices, source, problems)
     trade = (main.files.services, main.files.customers)
     business = read_business(reading, trade, network, names)
     store, office = _databases(main, state, source, problems)
@@ -148,6 +155,8 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
         snmp=snmp,
         netconf=netconf,
         netconf_devices=network.netconf,
+        mqtt=mqtt.broker,
+        collect=mqtt.collect,
         views=network.views,
         tables=tables,
         credentials=network.credentials,

@@ -225,15 +225,21 @@ class Rulebook:
     policy: Policy = field(default_factory=Policy)
 
 
-def read_rules(reading: Reading, file: str, tables: Sequence[TableSpec] | None) -> Rulebook:
-    """Return rules.toml."""
+def read_rules(
+    reading: Reading,
+    file: str,
+    tables: Sequence[TableSpec] | None,
+    more: Mapping[str, r.Columns] | None = None,
+) -> Rulebook:
+    """Return rules.toml. `more` is what tables offer that are not in tables.toml."""
     source = reading.source(file)
     shape = reading.shape(r.RulesFile, source)
     if source is None or shape is None:
         return Rulebook()
     problems = reading.problems
-    names = None if tables is None else [spec.name for spec in tables]
-    offered = None if tables is None else {spec.name: columns(spec) for spec in tables}
+    more = more or {}
+    names = None if tables is None else [*(spec.name for spec in tables), *more]
+    offered = None if tables is None else {**{t.name: columns(t) for t in tables}, **more}
     limits = validate_rows(r.ThresholdRow, shape.threshold, source, ("threshold",), problems)
     events = validate_rows(r.EventRow, shape.event, source, ("event",), problems)
     policy = validate(r.PolicyTable, shape.policy, source, ("policy",), problems)

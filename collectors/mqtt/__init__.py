@@ -1,0 +1,1 @@
+"""MQTT 5: telemetry and events in, and looks of collectors that stand near their devices."""
