@@ -18,6 +18,7 @@ REFUSED = "access-refused"
 UNREADABLE = "answers-unreadable"
 TOO_LONG_SILENT = "too-long-silence"
 SESSION_LOST = "session-lost"
+ISOLATED_KEY = alarm_key(OURSELVES, ISOLATED)
 SPOKEN = {Blind.REJECTED: REFUSED, Blind.MALFORMED: UNREADABLE}
 
 
@@ -27,22 +28,22 @@ def answered(world: World, device: Device, batch: Batch) -> None:
     if beside(device, batch):
         _good(world, device.name, SESSION_LOST, batch.at, "it answers again", batch.source)
         return
-    state = world.devices.get(device.name)
-    if state is not None and state.reach is Reach.ANSWERING and not state.missed:
-        return
     _end_isolation(world, batch.at)
     was = world.devices.get(device.name) or DeviceState(name=device.name)
-    world.devices[device.name] = replace(
-        was,
-        reach=Reach.ANSWERING,
-        since=batch.at if was.reach is not Reach.ANSWERING else was.since,
-        missed=0,
-        first_missed_at=None,
-        answered_at=batch.at,
-        blind="",
-    )
-    for name in (cause.UNREACHABLE, *SPOKEN.values(), TOO_LONG_SILENT):
-        _good(world, device.name, name, batch.at, "it answers again")
+    if was.reach is not Reach.ANSWERING or was.missed:
+        world.devices[device.name] = replace(
+            was,
+            reach=Reach.ANSWERING,
+            since=batch.at if was.reach is not Reach.ANSWERING else was.since,
+            missed=0,
+            first_missed_at=None,
+            answered_at=batch.at,
+            blind="",
+        )
+    # Asked at every look: an alarm may have outlasted the change of state that should have ended it.
+    if world.by_device.get(device.name):
+        for name in (cause.UNREACHABLE, *SPOKEN.values(), TOO_LONG_SILENT):
+            _good(world, device.name, name, batch.at, "it answers again")
 
 
 def beside(device: Device, batch: Batch) -> bool:
@@ -94,7 +95,8 @@ def missed(world: World, device: Device, batch: Batch) -> None:
     first = was.first_missed_at or batch.at - timedelta(seconds=batch.took_s)
     state = replace(
         was,
-        missed=was.missed + 1,
+        # Refusals before it were answers.
+        missed=was.missed + 1 if was.reach is not Reach.ANSWERING else 1,
         first_missed_at=first,
         blind=batch.blind.value,
         reach=was.reach if was.reach is Reach.UNREACHABLE else Reach.SILENT,
@@ -121,10 +123,11 @@ def _refused(world: World, device: Device, was: DeviceState, batch: Batch) -> No
     """It speaks, but not to us: alive, and yet we see nothing of it."""
     blind = batch.blind or Blind.MALFORMED
     world.moments["answer"] = batch.at
+    _end_isolation(world, batch.at)
     state = replace(
         was,
         reach=Reach.ANSWERING,
-        missed=was.missed + 1,
+        missed=was.missed + 1 if was.reach is Reach.ANSWERING else 1,
         first_missed_at=None,
         blind=blind.value,
         since=was.since if was.reach is Reach.ANSWERING else batch.at,
@@ -156,11 +159,13 @@ def _confirm(world: World, device: Device, state: DeviceState, batch: Batch) -> 
     first = state.first_missed_at
     if state.missed < policy.unreachable_after or first is None:
         return
-    if _nobody_answers(world, first):
-        _isolate(world, batch.at)
+    alone = _nobody_answers(world, first)
+    if alone and _cut_off(world):
+        _isolate(world, device.name, first, batch.at)
         return
     patience = 2 * policy.unreachable_after
-    if state.missed < patience and cause.upstream_undecided(world, device.name, first):
+    undecided = alone or cause.upstream_undecided(world, device.name, first)
+    if state.missed < patience and undecided:
         return
     world.devices[device.name] = replace(state, reach=Reach.UNREACHABLE, since=first)
     alarms.see(
@@ -186,34 +191,49 @@ def _nobody_answers(world: World, since: datetime) -> bool:
     return answer is None or answer < since
 
 
-def _isolate(world: World, at: datetime) -> None:
+def _cut_off(world: World) -> bool:
+    """Whether so many are silent that it must be we. One device says nothing of the others."""
+    if cause.active(world, ISOLATED_KEY) is not None:
+        return True
+    devices = world.inventory.devices
+    enough = max(world.inventory.policy.isolation_devices, (len(devices) + 1) // 2)
+    lost = sum(
+        1
+        for name in devices
+        if (state := world.devices.get(name)) is not None
+        and state.reach in (Reach.SILENT, Reach.UNREACHABLE)
+    )
+    return lost >= enough
+
+
+def _isolate(world: World, device: str, first: datetime, at: datetime) -> None:
     """It is we who are cut off: one alarm about ourselves, and nobody's outage."""
-    key = alarm_key(OURSELVES, ISOLATED)
-    if cause.active(world, key) is None:
-        count = len(world.inventory.devices)
-        alarms.see(
-            world,
-            Seen.BAD_FOR_LONG,
-            Sight(
-                resource=OURSELVES,
-                alarm=ISOLATED,
-                severity=Severity.CRITICAL,
-                probable_cause="lossOfSignal",
-                text="netopsd is cut off from the network",
-                why=f"none of {count} devices has answered within one cycle",
-                at=at,
-                source="self",
-            ),
-        )
+    if cause.active(world, ISOLATED_KEY) is not None:
+        outage.lose_device(world, device, State.UNKNOWN, first, at, "we were cut off")
+        return
+    count = len(world.inventory.devices)
+    alarms.see(
+        world,
+        Seen.BAD_FOR_LONG,
+        Sight(
+            resource=OURSELVES,
+            alarm=ISOLATED,
+            severity=Severity.CRITICAL,
+            probable_cause="lossOfSignal",
+            text="netopsd is cut off from the network",
+            why=f"none of {count} devices has answered within one cycle",
+            at=at,
+            source="self",
+        ),
+    )
     for name, state in tuple(world.devices.items()):
         if state.reach is Reach.SILENT and state.first_missed_at is not None:
-            first = state.first_missed_at
-            outage.lose_device(world, name, State.UNKNOWN, first, at, "we were cut off")
+            since = state.first_missed_at
+            outage.lose_device(world, name, State.UNKNOWN, since, at, "we were cut off")
 
 
 def _end_isolation(world: World, at: datetime) -> None:
-    known = cause.active(world, alarm_key(OURSELVES, ISOLATED))
-    if known is None:
+    if cause.active(world, ISOLATED_KEY) is None:
         return
     sight = Sight(resource=OURSELVES, alarm=ISOLATED, why="devices answer again", at=at)
     alarms.see(world, Seen.GOOD, sight)
@@ -227,13 +247,13 @@ def watch_silence(world: World, at: datetime) -> None:
     """Raise too-long-silence for devices nobody has looked at (our own fault, so said once)."""
     limit = world.inventory.policy.silent_after_s
     began = world.moments.get("began") or at
-    for name in world.inventory.devices:
+    for name, device in world.inventory.devices.items():
         look = world.looks.get(name)
         state = world.devices.get(name)
         if state is not None and state.reach is Reach.UNREACHABLE:
             continue
         quiet = (at - (look.at if look is not None else began)).total_seconds()
-        if quiet <= limit:
+        if quiet <= max(limit, 3 * device.interval_s):
             continue
         known = world.alarms.get(alarm_key(Resource(name), TOO_LONG_SILENT))
         if known is not None and known.phase is Phase.ACTIVE:
