@@ -21,7 +21,9 @@ from netopsd.ports import Clock, Message, Store
 
 log = logging.getLogger(__name__)
 
-HISTORY = ("changes", "ticket_notes", "violations", "meters_gone", "usage", "events")
+HISTORY = (
+    *("changes", "ticket_notes", "order_notes", "violations", "meters_gone", "usage", "events"),
+)
 
 
 @dataclass(slots=True, kw_only=True)

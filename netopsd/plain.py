@@ -146,10 +146,10 @@ def _read_fields(kind: type, plain: Any, codecs: Codecs) -> Any:
 
 @functools.cache
 def _hints(kind: type) -> dict[str, Any]:
-    """The annotations of a dataclass as types. Inventory is named only for type checkers there."""
-    from netopsd.core.inventory import Inventory
+    """The annotations of a dataclass as types; some are named only for type checkers there."""
+    from netopsd.core import ordered
 
-    hints = typing.get_type_hints(kind, localns={"Inventory": Inventory})
+    hints = typing.get_type_hints(kind, localns=vars(ordered))
     return {spec.name: hints[spec.name] for spec in dataclasses.fields(kind)}
 
 

@@ -6,6 +6,7 @@ recording began. Each further line is an object of one key, which says what it i
     {"layout": {"id": 7, "layout": {…}}}   what the numbers of a table mean; later lines say 7
     {"batch": {…}}  {"events": {…}}  {"tick": {…}}  {"acknowledge": {…}}  {"shelve": {…}}
     {"ticketact": {…}}  {"reconfigured": {…}}
+    {"placeorder": {…}}  {"orderprogress": {…}}  {"orderact": {…}}  {"drifted": {…}}
 
 The fields are those of `netopsd.core.model`, of `Inventory` and of `Beliefs`; one that has its
 default is left out. Times are ISO 8601 with their offset, Decimals are text, an absent number of a
@@ -25,9 +26,13 @@ from netopsd.core.inventory import Inventory
 from netopsd.core.model import (
     Acknowledge,
     Batch,
+    Drifted,
     Events,
     Input,
     Layout,
+    OrderAct,
+    OrderProgress,
+    PlaceOrder,
     Reconfigured,
     Shelve,
     Table,
@@ -43,7 +48,10 @@ VERSION = 1
 LONGEST_LINE = 64 * 1024 * 1024
 INPUTS: dict[str, type[Input]] = {
     kind.__name__.lower(): kind
-    for kind in (Batch, Events, Tick, Acknowledge, Shelve, TicketAct, Reconfigured)
+    for kind in (
+        *(Batch, Events, Tick, Acknowledge, Shelve, TicketAct, Reconfigured),
+        *(PlaceOrder, OrderProgress, OrderAct, Drifted),
+    )
 }
 
 

@@ -15,6 +15,7 @@ from netopsd.core import (
     event,
     look,
     maintenance,
+    order,
     outage,
     reach,
     reconfigure,
@@ -25,9 +26,13 @@ from netopsd.core.beliefs import Phase, TicketStatus
 from netopsd.core.model import (
     Acknowledge,
     Batch,
+    Drifted,
     Events,
     Input,
     NotAllowed,
+    OrderAct,
+    OrderProgress,
+    PlaceOrder,
     Reconfigured,
     Shelve,
     Tick,
@@ -53,6 +58,14 @@ def decide(world: World, said: Input) -> Outcome:
             _act(draft, said)
         case Reconfigured():
             reconfigure.adopt(draft, said.inventory, said.at)
+        case PlaceOrder():
+            order.place(draft, said)
+        case OrderProgress():
+            order.progress(draft, said)
+        case OrderAct():
+            order.act(draft, said)
+        case Drifted():
+            order.drift(draft, said)
     _follow(draft, said.at)
     return draft.out
 

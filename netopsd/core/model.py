@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from netopsd.core.inventory import Inventory
+    from netopsd.core.ordered import Order, OrderItem, Progress, Saved
 
 
 class NotAllowed(Exception):
@@ -205,4 +206,65 @@ class Reconfigured:
     inventory: Inventory
 
 
-Input = Batch | Events | Tick | Acknowledge | Shelve | TicketAct | Reconfigured
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    """Somebody orders services. Placing the same order again is accepted and adds nothing."""
+
+    at: datetime
+    by: str
+    order: Order
+    items: tuple[OrderItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderProgress:
+    """What became of one item of an order on its devices.
+
+    `attempt` is the attempt it speaks of. `saved` is what the devices held before (with BEGUN).
+    `remarks` are things people should know, such as that a device could do no confirmed commit.
+    """
+
+    at: datetime
+    order: str
+    item: str
+    what: Progress
+    attempt: int
+    why: str = ""
+    saved: tuple[Saved, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAct:
+    """Somebody cancels, holds or resumes an order."""
+
+    at: datetime
+    by: str
+    order: str
+    what: str  # cancel | hold | resume
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drifted:
+    """How a device differs from what an active service was ordered to be; no lines: not at all."""
+
+    at: datetime
+    service: str
+    device: str
+    lines: tuple[str, ...] = ()
+
+
+Input = (
+    Batch
+    | Events
+    | Tick
+    | Acknowledge
+    | Shelve
+    | TicketAct
+    | Reconfigured
+    | PlaceOrder
+    | OrderProgress
+    | OrderAct
+    | Drifted
+)

@@ -21,6 +21,7 @@ from netopsd.core.beliefs import (
 )
 from netopsd.core.inventory import Inventory
 from netopsd.core.model import Event
+from netopsd.core.ordered import Order, Ordered, OrderItem, OrderNote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,36 @@ class UsageNotice:
     at: datetime
 
 
-Notice = AlarmNotice | TicketNotice | OutageNotice | BudgetNotice | ViolationNotice | UsageNotice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderNotice:
+    """A service order was placed or moved."""
+
+    order: Order
+    items: tuple[OrderItem, ...]
+    what: str  # created | changed
+    at: datetime
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNotice:
+    """A service that was ordered became active, changed or ended."""
+
+    ordered: Ordered
+    what: str  # activated | changed | terminated
+    at: datetime
+
+
+Notice = (
+    AlarmNotice
+    | TicketNotice
+    | OutageNotice
+    | BudgetNotice
+    | ViolationNotice
+    | UsageNotice
+    | OrderNotice
+    | ServiceNotice
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +135,8 @@ class Outcome:
 
     `alarms` … `violations` are written by the store. `events` are the traps to keep as history.
     `private` maps the name of a shelf of the world that is not stored (the last looks, indexes) to
-    its changes. `inventory` is the new configuration where the input brought one.
+    its changes. `inventory` is the new configuration where the input brought one. `activate` names
+    orders to be worked on now.
     """
 
     alarms: dict[str, Alarm] = field(default_factory=dict)
@@ -122,6 +153,11 @@ class Outcome:
     usage: list[UsageRecord] = field(default_factory=list)
     sequences: dict[str, int] = field(default_factory=dict)  # "ticket" → the last number given
     events: list[Event] = field(default_factory=list)
+    orders: dict[str, Order] = field(default_factory=dict)
+    order_items: dict[tuple[str, str], OrderItem] = field(default_factory=dict)  # (order, number)
+    order_notes: list[OrderNote] = field(default_factory=list)
+    ordered: dict[str, Ordered] = field(default_factory=dict)  # by service id
+    activate: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     verify: list[Verify] = field(default_factory=list)
     private: dict[str, dict[Any, Any]] = field(default_factory=dict)
@@ -133,7 +169,8 @@ class Beliefs:
     """What the store gives back at start: the latest value of everything that is not history.
 
     Only outages still open, the periods of the current and previous month, tickets that are not
-    final and alarms of any phase are loaded; history stays in the database.
+    final, items of orders that have not ended, and alarms, orders and ordered services of any
+    state are loaded; history stays in the database.
     """
 
     alarms: dict[str, Alarm] = field(default_factory=dict)
@@ -144,3 +181,6 @@ class Beliefs:
     periods: dict[tuple[str, str], SlaPeriod] = field(default_factory=dict)
     meters: dict[tuple[str, str], Meter] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    order_items: dict[tuple[str, str], OrderItem] = field(default_factory=dict)
+    ordered: dict[str, Ordered] = field(default_factory=dict)

@@ -9,13 +9,19 @@ from netopsd.core import agenda, maintenance, outage, sla, usage
 from netopsd.core import alarm as alarms
 from netopsd.core.beliefs import Phase, State
 from netopsd.core.index import Index
-from netopsd.core.inventory import Inventory
+from netopsd.core.inventory import Inventory, Service
+from netopsd.core.model import Resource
+from netopsd.core.ordered import with_ordered
 from netopsd.core.world import World
 
 
 def adopt(world: World, inventory: Inventory, at: datetime) -> None:
-    """Replace the inventory; end what belongs to devices, services and meters no longer there."""
+    """Replace the inventory; end what belongs to devices, services and meters no longer there.
+
+    Services that were ordered stay. Raises NotAllowed where one clashes with the new inventory.
+    """
     before = world.inventory
+    inventory = with_ordered(inventory, dict(world.ordered.items()))
     kept = {(s.id, str(m)): s for s in inventory.services.values() for m in s.meters}
     for key, _ in tuple(world.meters.items()):
         service = before.services.get(key[0]) or inventory.services.get(key[0])
@@ -33,6 +39,38 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     world.inventory = world.out.inventory = inventory
     world.index = Index.of(inventory)
     mark_windows(world, at)
+
+
+def put_service(world: World, service: Service, at: datetime) -> None:
+    """Watch and meter `service` from now on, in place of the one of its id where there is one."""
+    before = world.inventory.services.get(service.id)
+    if before is not None:
+        outage.settle(world, before, at)
+        _close_meters(world, before, set(service.meters), at)
+    _replace_services(world, {**world.inventory.services, service.id: service})
+
+
+def drop_service(world: World, name: str, at: datetime) -> None:
+    """Watch and meter a service no longer: its outage ends and its last usage is told."""
+    service = world.inventory.services.get(name)
+    if service is None:
+        return
+    outage.settle(world, service, at)
+    _end_service(world, name, at)
+    _close_meters(world, service, set(), at)
+    services = {key: one for key, one in world.inventory.services.items() if key != name}
+    _replace_services(world, services)
+
+
+def _close_meters(world: World, service: Service, stay: set[Resource], at: datetime) -> None:
+    for meter in service.meters:
+        if meter not in stay:
+            usage.close_meter(world, service, (service.id, str(meter)), at)
+
+
+def _replace_services(world: World, services: dict[str, Service]) -> None:
+    world.inventory = world.out.inventory = replace(world.inventory, services=services)
+    world.index = Index.of(world.inventory)
 
 
 def _end_service(world: World, name: str, at: datetime) -> None:

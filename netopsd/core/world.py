@@ -29,6 +29,7 @@ from netopsd.core.beliefs import (
 from netopsd.core.index import Index
 from netopsd.core.inventory import Inventory
 from netopsd.core.model import Clocks, Resource, Table
+from netopsd.core.ordered import ENDED, Order, Ordered, OrderItem, with_ordered
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.rates import Deltas
 from netopsd.core.rules import RulePlan
@@ -124,7 +125,10 @@ class ResourceState:
     why: str = ""
 
 
-STORED = ("alarms", "tickets", "devices", "services", "outages", "periods", "meters", "sequences")
+STORED = (
+    *("alarms", "tickets", "devices", "services", "outages", "periods", "meters", "sequences"),
+    *("orders", "order_items", "ordered"),
+)
 VOLATILE = (
     "pending",  # alarm key → Alarm not yet held long enough
     "waiting",  # device → keys of its pending alarms
@@ -154,6 +158,9 @@ class World:
     periods: Shelf[tuple[str, str], SlaPeriod]
     meters: Shelf[tuple[str, str], Meter]
     sequences: Shelf[str, int]
+    orders: Shelf[str, Order]
+    order_items: Shelf[tuple[str, str], OrderItem]  # of orders that have not ended
+    ordered: Shelf[str, Ordered]
     pending: Shelf[str, Alarm | tuple[()]]
     waiting: Shelf[str, tuple[str, ...]]
     looks: Shelf[str, Look]
@@ -215,11 +222,19 @@ class World:
         for key in outcome.meters_gone:
             self.meters.own.pop(key, None)
             self.running.own.pop(key, None)
+        for order in outcome.orders.values():
+            if order.state in ENDED:
+                for number in order.items:
+                    self.order_items.own.pop((order.id, number), None)
 
     @staticmethod
     def of(inventory: Inventory, beliefs: Beliefs | None = None) -> World:
-        """Return a world holding `beliefs`; `restore` is what draws its indexes."""
+        """Return a world holding `beliefs`; `restore` is what draws its indexes.
+
+        Raises NotAllowed where an ordered service and `inventory` clash.
+        """
         beliefs = beliefs or Beliefs()
+        inventory = with_ordered(inventory, beliefs.ordered)
         shelves: dict[str, Any] = {name: Shelf(dict(getattr(beliefs, name))) for name in STORED}
         shelves |= {name: Shelf({}) for name in VOLATILE}
         return World(inventory=inventory, index=Index.of(inventory), **shelves)
@@ -232,6 +247,8 @@ def _merge_lists(into: Outcome, more: Outcome) -> None:
     into.meters_gone += more.meters_gone
     into.usage += more.usage
     into.events += more.events
+    into.order_notes += more.order_notes
+    into.activate += more.activate
     into.notices += more.notices
     into.verify += more.verify
     if more.inventory is not None:

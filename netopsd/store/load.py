@@ -14,16 +14,32 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from netopsd.core.beliefs import FINAL
+from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs
 from netopsd.store import connect
 from netopsd.store.merge import ZONES_APART
 from netopsd.store.shape import Shape, micros, plain, statement
-from netopsd.store.shapes import ALARMS, DEVICES, METERS, OUTAGES, PERIODS, SERVICES, TICKETS
+from netopsd.store.shapes import (
+    ALARMS,
+    DEVICES,
+    METERS,
+    ORDER_ITEMS,
+    ORDERED,
+    ORDERS,
+    OUTAGES,
+    PERIODS,
+    SERVICES,
+    TICKETS,
+)
 
 B = TypeVar("B")
 
 _FINAL = sorted(status.value for status in FINAL)
-CURRENT = ("alarms", "tickets", "devices", "services", "meters", "sla_periods", "outages", "outbox")
+_ENDED = sorted(state.value for state in ENDED)
+CURRENT = (
+    *("alarms", "tickets", "devices", "services", "meters", "sla_periods", "outages", "outbox"),
+    *("service_orders", "service_order_items", "ordered_services"),
+)
 
 
 def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
@@ -33,6 +49,7 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     long nobody was looking. Raises StoreBroken for a row that says what no belief can.
     """
     tickets, outages, periods = TICKETS.table.c, OUTAGES.table.c, PERIODS.table.c
+    orders = ORDERS.table.c
     newest = sa.select(sa.func.max(periods.starts)).scalar_subquery()
     since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
     with connect.sane(path), _no_collection():
@@ -55,6 +72,16 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
                 plain(name): value
                 for name, value in connection.execute("SELECT name, value FROM sequences")
             },
+            orders=_keyed(connection, ORDERS, lambda order: order.id),
+            order_items=_keyed(
+                connection,
+                ORDER_ITEMS,
+                lambda item: (item.order, item.number),
+                ORDER_ITEMS.table.c.order.in_(
+                    sa.select(orders.id).where(orders.state.not_in(_ENDED))
+                ),
+            ),
+            ordered=_keyed(connection, ORDERED, lambda ordered: ordered.id),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from netopsd.core.beliefs import FINAL, Change, TicketNote, UsageRecord, Violation
 from netopsd.core.model import Event
+from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.ports import Message, Pending
 from netopsd.store.merge import ZONES_APART, merge
@@ -64,17 +65,24 @@ class MemoryStore:
             },
             meters=dict(kept.meters),
             sequences=dict(kept.sequences),
+            orders=dict(kept.orders),
+            order_items={
+                key: item
+                for key, item in kept.order_items.items()
+                if item.order in kept.orders and kept.orders[item.order].state not in ENDED
+            },
+            ordered=dict(kept.ordered),
         )
 
     async def commit(self, outcomes: Sequence[Outcome], messages: Sequence[Message]) -> None:
         more = merge(outcomes)
         for name in ("alarms", "tickets", "devices", "services", "outages", "periods"):
             getattr(self.kept, name).update(getattr(more, name))
-        for name in ("violations", "meters", "sequences"):
+        for name in ("violations", "meters", "sequences", "orders", "order_items", "ordered"):
             getattr(self.kept, name).update(getattr(more, name))
         for key in more.meters_gone:
             self.kept.meters.pop(key, None)
-        for name in ("changes", "ticket_notes", "events"):
+        for name in ("changes", "ticket_notes", "order_notes", "events"):
             getattr(self.kept, name).extend(getattr(more, name))
         for record in more.usage:
             first = self.usage.setdefault(record.key, record)

@@ -19,8 +19,11 @@ _KEYED = (
     "periods",
     "violations",
     "sequences",
+    "orders",
+    "order_items",
+    "ordered",
 )
-_LISTED = ("changes", "ticket_notes", "usage", "events")
+_LISTED = ("changes", "ticket_notes", "order_notes", "usage", "events")
 
 
 def merge(outcomes: Sequence[Outcome]) -> Outcome:

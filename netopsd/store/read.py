@@ -34,6 +34,7 @@ from netopsd.core.beliefs import (
     Violation,
 )
 from netopsd.core.model import Event
+from netopsd.core.ordered import Order, Ordered, OrderItem, OrderNote, OrderState
 from netopsd.errors import StoreBroken
 from netopsd.ports import Pending
 from netopsd.store import connect, events, migrations, outbox, shapes
@@ -132,6 +133,27 @@ class Reader:
     def notes(self, ticket: str, *, limit: int = LIMIT) -> list[TicketNote]:
         c = shapes.NOTES.table.c
         return self._list(shapes.NOTES, _is(c.ticket, ticket), c.id, limit)
+
+    def orders(
+        self, *, states: Sequence[OrderState] = (), id: str = "", limit: int = LIMIT
+    ) -> list[Order]:
+        c = shapes.ORDERS.table.c
+        only = [*_among(c.state, states), *_is(c.id, id)]
+        return self._list(shapes.ORDERS, only, c.placed_at, limit)
+
+    def order_items(self, order: str, *, limit: int = LIMIT) -> list[OrderItem]:
+        """Return the items of one order, in the order they are worked on."""
+        only = _is(shapes.ORDER_ITEMS.table.c.order, order or "\0")
+        return self._list(shapes.ORDER_ITEMS, only, None, limit)
+
+    def order_notes(self, order: str, *, limit: int = LIMIT) -> list[OrderNote]:
+        """Return what happened to one order, newest first."""
+        c = shapes.ORDER_NOTES.table.c
+        return self._list(shapes.ORDER_NOTES, _is(c.order, order or "\0"), c.id, limit)
+
+    def ordered(self, *, limit: int = LIMIT) -> list[Ordered]:
+        """Return services that are, or were, active because they were ordered."""
+        return self._list(shapes.ORDERED, [], None, limit)
 
     def devices(self, *, limit: int = LIMIT) -> list[DeviceState]:
         return self._list(shapes.DEVICES, [], None, limit)
@@ -242,7 +264,8 @@ class Reader:
 
         "alarms.<phase>", "alarms.suppressed" (explained by a root), "changes.<what>",
         "tickets.<status>", "outages.open", "outages.ended", "sla_periods", "violations",
-        "usage_records", "events", "outbox.<state>.<sink>", "topics.<topic>", "disputes".
+        "usage_records", "events", "outbox.<state>.<sink>", "topics.<topic>", "disputes",
+        "orders.<state>", "ordered.<state>".
         """
         counts: Counter[str] = Counter()
         parts = (
@@ -261,6 +284,8 @@ class Reader:
             ("outbox.", "SELECT state || '.' || sink, count(*) FROM outbox GROUP BY state, sink"),
             ("topics.", "SELECT topic, count(*) FROM outbox GROUP BY 1"),
             ("", "SELECT 'disputes', count(*) FROM disputes"),
+            ("orders.", "SELECT state, count(*) FROM service_orders GROUP BY 1"),
+            ("ordered.", "SELECT state, count(*) FROM ordered_services GROUP BY 1"),
         )
         union = " UNION ALL ".join(
             f"SELECT '{prefix}' || name, many FROM (SELECT '' AS name, 0 AS many WHERE 0 "

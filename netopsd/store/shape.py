@@ -12,7 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -25,6 +25,7 @@ from sqlmodel import AutoString
 
 from netopsd.core.model import Resource
 from netopsd.errors import CannotStore
+from netopsd.plain import as_plain, from_plain
 from netopsd.store.tables import Row
 
 B = TypeVar("B")
@@ -110,8 +111,10 @@ _CONVERTERS: dict[tuple[type, type], tuple[Callable[[Any], Value] | None, Any]] 
 
 def _column(name: str, hint: Any, kept_as: type) -> Column:
     """Return the column of a field of type `hint` in a column of Python type `kept_as`."""
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[0] is str:
         return Column(name, name, _texts, _tuple)
+    if typing.get_origin(hint) is tuple or any(map(is_dataclass, (hint, *typing.get_args(hint)))):
+        return _nested(name, hint)
     optional = typing.get_origin(hint) in (types.UnionType, typing.Union)
     if optional:
         (hint,) = (arg for arg in typing.get_args(hint) if arg is not types.NoneType)
@@ -128,6 +131,18 @@ def _column(name: str, hint: Any, kept_as: type) -> Column:
         into, out = _maybe(micros), _instant_or_none  # most of a load's time is here
     elif optional:
         into, out = into and _maybe(into), out and _maybe(out)
+    return Column(name, name, into, out)
+
+
+def _nested(name: str, hint: Any) -> Column:
+    """Return the column of values made of values: JSON, as plain.py writes it."""
+
+    def into(value: Any) -> Value:
+        return None if value is None else _dumps(as_plain(value))
+
+    def out(text: str | None) -> Any:
+        return None if text is None else from_plain(hint, json.loads(text))
+
     return Column(name, name, into, out)
 
 

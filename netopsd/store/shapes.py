@@ -15,12 +15,17 @@ from netopsd.core.beliefs import (
     UsageRecord,
     Violation,
 )
+from netopsd.core.ordered import Order, Ordered, OrderItem, OrderNote
 from netopsd.store.shape import Shape
 from netopsd.store.tables import (
     AlarmRow,
     ChangeRow,
     DeviceRow,
     MeterRow,
+    OrderedRow,
+    OrderItemRow,
+    OrderNoteRow,
+    OrderRow,
     OutageRow,
     ServiceRow,
     SlaPeriodRow,
@@ -41,3 +46,7 @@ PERIODS = Shape(SlaPeriod, SlaPeriodRow)
 VIOLATIONS = Shape(Violation, ViolationRow)
 METERS = Shape(Meter, MeterRow)
 USAGE = Shape(UsageRecord, UsageRow)
+ORDERS = Shape(Order, OrderRow)
+ORDER_ITEMS = Shape(OrderItem, OrderItemRow)
+ORDER_NOTES = Shape(OrderNote, OrderNoteRow)
+ORDERED = Shape(Ordered, OrderedRow)

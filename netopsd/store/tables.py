@@ -4,7 +4,8 @@ How values are kept:
 - a time is an INTEGER, microseconds since 1970-01-01 UTC (exact for every datetime);
 - a Decimal is TEXT, digit for digit (SQLite has no decimal type and would make it a double);
 - octets are TEXT, decimal digits: a uint64 counter does not fit SQLite's signed 64 bits;
-- a tuple of texts is TEXT, a JSON array; an enum is its word; a Resource is three columns.
+- a tuple of texts is TEXT, a JSON array; an enum is its word; a Resource is three columns;
+  a value made of values (a service's definition) is TEXT, JSON as plain.py writes it.
 
 Texts are compared byte for byte. One that is not Unicode (lone surrogates from a device's bytes) is
 kept as a BLOB of its "surrogatepass" UTF-8. No foreign keys: identities are derived names which
@@ -274,6 +275,72 @@ class SequenceRow(Row, table=True):
 
     name: str = Field(primary_key=True)
     value: int
+
+
+class OrderRow(Row, table=True):
+    __tablename__ = "service_orders"
+    __table_args__ = (sa.Index("service_orders_placed", "placed_at"),)
+
+    id: str = Field(primary_key=True)
+    description: str
+    sha256: str
+    items: str
+    state: str
+    before: str
+    why: str
+    placed_by: str
+    placed_at: int
+    changed_at: int
+
+
+class OrderItemRow(Row, table=True):
+    """`endpoints`, `leaving`, `definition`, `terms` and `saved` are JSON, as in plain.py."""
+
+    __tablename__ = "service_order_items"
+
+    order: str = Field(primary_key=True)
+    number: str = Field(primary_key=True)
+    action: str
+    service: str
+    template: str
+    endpoints: str
+    leaving: str
+    definition: str | None
+    terms: str | None
+    state: str
+    step: str
+    attempt: int
+    saved: str
+    why: str
+    changed_at: int
+
+
+class OrderNoteRow(Row, table=True):
+    __tablename__ = "service_order_notes"
+    __table_args__ = (sa.Index("service_order_notes_order", "order", "id"),)
+
+    id: int | None = Field(primary_key=True)
+    order: str
+    item: str
+    at: int
+    by: str
+    text: str
+    state: str
+
+
+class OrderedRow(Row, table=True):
+    """Services that are, or were, active because they were ordered."""
+
+    __tablename__ = "ordered_services"
+
+    id: str = Field(primary_key=True)
+    state: str
+    service: str  # JSON
+    terms: str | None  # JSON
+    template: str
+    endpoints: str  # JSON
+    order: str
+    changed_at: int
 
 
 class EventBatchRow(Row, table=True):

@@ -21,6 +21,10 @@ from netopsd.store.shapes import (
     DEVICES,
     METERS,
     NOTES,
+    ORDER_ITEMS,
+    ORDER_NOTES,
+    ORDERED,
+    ORDERS,
     OUTAGES,
     PERIODS,
     SERVICES,
@@ -81,6 +85,9 @@ def _beliefs(connection: sqlite3.Connection, outcome: Outcome, careful: bool) ->
         (PERIODS, outcome.periods.values()),
         (VIOLATIONS, outcome.violations.values()),
         (METERS, meters),
+        (ORDERS, outcome.orders.values()),
+        (ORDER_ITEMS, outcome.order_items.values()),
+        (ORDERED, outcome.ordered.values()),
     )
     for shape, beliefs in kept:
         if beliefs:
@@ -89,6 +96,9 @@ def _beliefs(connection: sqlite3.Connection, outcome: Outcome, careful: bool) ->
         connection.executemany(CHANGES.insert, CHANGES.rows(outcome.changes, careful))
     if outcome.ticket_notes:
         connection.executemany(NOTES.insert, NOTES.rows(outcome.ticket_notes, careful))
+    if outcome.order_notes:
+        notes = ORDER_NOTES.rows(outcome.order_notes, careful)
+        connection.executemany(ORDER_NOTES.insert, notes)
     if outcome.sequences:
         connection.executemany(_SEQUENCE, outcome.sequences.items())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -43,7 +43,12 @@ def of(hint: Any, name: str = "") -> st.SearchStrategy[Any]:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return st.one_of(*(of(arg, name) for arg in typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
-        return st.lists(TEXTS, max_size=3).map(tuple)
+        inner = typing.get_args(hint)
+        if inner[-1] is not Ellipsis:
+            return st.tuples(*(of(arg) for arg in inner))
+        return st.lists(of(inner[0]), max_size=3).map(tuple)
+    if is_dataclass(hint) and hint is not Resource:
+        return any_of(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return st.sampled_from(hint)
     known: dict[Any, st.SearchStrategy[Any]] = {
@@ -75,6 +80,7 @@ EVENTS = any_of(Event)
 def outcomes(draw: st.DrawFn) -> Outcome:
     """An outcome with up to two of everything, keyed as the world keys it."""
     from netopsd.core import beliefs as b
+    from netopsd.core import ordered as o
 
     def some(belief: type[B]) -> list[B]:
         return draw(st.lists(any_of(belief), max_size=2))
@@ -93,4 +99,8 @@ def outcomes(draw: st.DrawFn) -> Outcome:
         usage=some(b.UsageRecord),
         sequences=draw(st.dictionaries(st.text(max_size=5), INTEGERS, max_size=2)),
         events=draw(st.lists(EVENTS, max_size=3)),
+        orders={order.id: order for order in some(o.Order)},
+        order_items={(item.order, item.number): item for item in some(o.OrderItem)},
+        order_notes=some(o.OrderNote),
+        ordered={ordered.id: ordered for ordered in some(o.Ordered)},
     )

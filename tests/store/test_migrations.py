@@ -104,6 +104,7 @@ def test_a_step_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:
 
     path = older(tmp_path)
     with closing(connect.writer(path)) as connection:
+        migrate(connection, path)
         before = schema(connection)
         with pytest.raises(sqlite3.OperationalError):
             migrate(connection, path, (*STEPS, wide(fail)))
@@ -160,7 +161,7 @@ def test_an_older_program_refuses_a_newer_database_and_leaves_it_alone(tmp_path:
         migrate(connection, path, (*STEPS, wide()))
     before = path.read_bytes()
     for refused in (opened(path), lambda: Reader(f"sqlite:///{path}").alarms()):
-        with pytest.raises(StoreTooNew, match=r"schema version 2; this netopsd knows up to 1"):
+        with pytest.raises(StoreTooNew, match=r"schema version 3; this netopsd knows up to 2"):
             refused()
     assert path.read_bytes() == before
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from netopsd.errors import StoreBroken, StoreTooNew
-from netopsd.store.migrations import v0001
+from netopsd.store.migrations import v0001, v0002
 from netopsd.store.tables import MigrationRow, Row
 
 
@@ -28,7 +28,10 @@ class Step:
     apply: Callable[[sqlite3.Connection], None]
 
 
-STEPS: tuple[Step, ...] = (Step(version=1, name="first", apply=v0001.apply),)
+STEPS: tuple[Step, ...] = (
+    Step(version=1, name="first", apply=v0001.apply),
+    Step(version=2, name="service orders", apply=v0002.apply),
+)
 
 
 def version(connection: sqlite3.Connection) -> int:
