@@ -76,9 +76,10 @@ class Daemon:
         env: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
         after: Sequence[str] = (),
+        state: Path | None = None,
     ) -> None:
         self.config = config
-        self.state = config / "state"
+        self.state = state or config / "state"
         self.log_path = config / "daemon.log"
         self.traps_port = free_udp_port()
         self.lives: list[tuple[float, float | None, float | None]] = []  # started, ready, ended
