@@ -29,6 +29,7 @@ from netopsd.core.outcome import Outcome
 from netopsd.core.restore import restore
 from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
 from netopsd.metrics import Figures, Sources
+from netopsd.mqtt import MqttSide
 from netopsd.netconf import NetconfSide
 from netopsd.pipeline import Pipeline
 from netopsd.ports import Poller
@@ -119,6 +120,7 @@ class Daemon:
         self.netconf = NetconfSide(
             settings, self.clock, self.pipeline.mailbox, lambda name: self.watch.look_soon(name, 0)
         )
+        self.mqtt = MqttSide(settings, self.clock)
         self.traps = TrapListener(
             settings.traps,
             _addresses(settings),
@@ -154,11 +156,16 @@ class Daemon:
 
     def _pollers(self, device: str) -> tuple[tuple[str, Poller], ...]:
         known: tuple[tuple[str, Poller], ...] = ()
-        if device in self.settings.targets:
+        if device in self.settings.targets and not self._polled_there(device):
             known = (("snmp", self.poller),)
         if device in self.settings.netconf_devices.targets:
             known = (*known, ("netconf", self.netconf.poller))
         return known
+
+    def _polled_there(self, device: str) -> bool:
+        """Whether the collectors of the device's site poll it, and we do not."""
+        known = self.settings.inventory.devices.get(device)
+        return known is not None and known.site in self.settings.collect.remote
 
     def _sources(self) -> Sources:
         return Sources(
@@ -166,6 +173,7 @@ class Daemon:
             tickets=self.believed.tickets,
             snmp=lambda: _numbers(asdict(self.poller.stats()), without=("in_flight", "waiting")),
             traps=lambda: _numbers(dict(self.traps.stats()), without=("in_flight",)),
+            mqtt=self.mqtt.stats,
             store_totals=lambda: _numbers(
                 {"commits": self.store.health().commits, "disputes": self.store.health().disputes}
             ),
@@ -211,6 +219,7 @@ class Daemon:
                 house.create_task(self._reload(hang_up), name="reload"),
             ]
             looking.append(house.create_task(self.netconf.run(), name="netconf"))
+            looking.append(house.create_task(self.mqtt.run(self.pipeline.mailbox), name="mqtt"))
             if self.settings.traps.enabled:
                 hearing = self.traps.listen(self.pipeline.mailbox)
                 looking.append(house.create_task(hearing, name="traps"))
@@ -290,6 +299,7 @@ class Daemon:
         self.pipeline.translate = _translator(settings)
         await self.poller.retarget(settings.targets, tables)
         self.netconf.follow(settings)
+        self.mqtt.follow(settings)
         await self.pipeline.mailbox.durable(
             Reconfigured(at=self.clock.now(), inventory=settings.inventory)
         )

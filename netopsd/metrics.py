@@ -56,6 +56,7 @@ class Sources:
     tickets: Snapshot = _nothing
     snmp: Snapshot = _nothing
     traps: Snapshot = _nothing
+    mqtt: Snapshot = _nothing
     store_totals: Snapshot = _nothing
     deliveries: Snapshot = _nothing
     queues: Snapshot = _nothing
@@ -176,6 +177,8 @@ class Figures:
         for name in sorted(beside & traps.keys()):
             about = f"Traps and informs: {name.replace('_', ' ')}."
             yield _named(f"netopsd_traps_{name}", about, traps[name])
+        for name, value in self.sources.mqtt().items():
+            yield _named(f"netopsd_mqtt_{name}", f"MQTT: {name.replace('_', ' ')}.", value)
         shown, hidden = self.sources.series()
         yield _gauge("netopsd_network_series", "Series of the network in the last scrape.", shown)
         yield _gauge("netopsd_network_rows_hidden", "Rows left out of too long tables.", hidden)

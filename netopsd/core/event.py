@@ -27,7 +27,8 @@ def hear(world: World, said: Events) -> None:
     world.out.events += said.items
     asked: set[tuple[str, float]] = set()
     for event in said.items:
-        if event.device not in world.inventory.devices:
+        about_us = event.device == alarms.OURSELVES.device  # a lost collector, an absent broker
+        if event.device not in world.inventory.devices and not about_us:
             continue
         if event.alarm and event.authenticated:
             _hear_alarm(world, event)
