@@ -109,7 +109,7 @@ def _fresh(sight: Sight, known: Alarm | None) -> Alarm:
 def _raise(world: World, known: Alarm | None, pending: Alarm | None, sight: Sight) -> None:
     device = sight.resource.device
     uncleared = world.by_device.get(device) or frozenset()
-    if len(uncleared) >= world.inventory.policy.alarms_per_device and sight.alarm != OVERFLOW:
+    if len(uncleared) >= _most(world) and sight.alarm != OVERFLOW:
         _overflow(world, sight)
         return
     before = known or _fresh(sight, None)
@@ -150,6 +150,11 @@ def _raise(world: World, known: Alarm | None, pending: Alarm | None, sight: Sigh
 
 
 OVERFLOW = "alarm-overflow"
+OVERFLOW_ENDS = 0.9  # of the most: a device at the edge does not chatter
+
+
+def _most(world: World) -> int:
+    return world.inventory.policy.alarms_per_device
 
 
 def _overflow(world: World, sight: Sight) -> None:
@@ -189,7 +194,9 @@ def _see_active(world: World, alarm: Alarm, seen: Seen, sight: Sight) -> None:
             by="netopsd",
         )
     elif sight.source != "poll":
-        world.alarms[alarm.key] = replace(alarm, count=alarm.count + sight.times)
+        world.alarms[alarm.key] = replace(
+            alarm, count=alarm.count + sight.times, changed_at=max(alarm.changed_at, sight.at)
+        )
 
 
 def clear(world: World, alarm: Alarm, at: datetime, why: str) -> None:
@@ -208,7 +215,9 @@ def clear(world: World, alarm: Alarm, at: datetime, why: str) -> None:
 def end(world: World, alarm: Alarm, at: datetime, why: str, by: str = "netopsd") -> None:
     """Clear an alarm whatever its weight."""
     device = alarm.resource.device
-    world.by_device[device] = (world.by_device.get(device) or frozenset()) - {alarm.key}
+    left = (world.by_device.get(device) or frozenset()) - {alarm.key}
+    world.by_device[device] = left
+    world.raw[alarm.key] = ""
     cleared = replace(
         alarm,
         phase=Phase.CLEARED,
@@ -219,6 +228,9 @@ def end(world: World, alarm: Alarm, at: datetime, why: str, by: str = "netopsd")
         flapping=False,
     )
     _keep(world, cleared, "cleared", by=by)
+    overflow = alarm_key(Resource(device), OVERFLOW)
+    if overflow in left and len(left) - 1 < OVERFLOW_ENDS * _most(world):
+        end(world, world.alarms[overflow], at, "there is room for more alarms again")
 
 
 def _start_flapping(world: World, alarm: Alarm, bad: bool) -> None:
@@ -268,6 +280,7 @@ def steady(world: World, key: str, at: datetime) -> None:
             "steady",
             by="netopsd",
         )
+        world.raw[key] = ""
 
 
 def hushed(alarm: Alarm) -> bool:

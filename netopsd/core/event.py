@@ -61,17 +61,26 @@ def _value(event: Event, name: str) -> str | None:
     return next((v for k, v in event.values.items() if k.startswith(prefix)), None)
 
 
-def _resource(world: World, rule: EventRule, event: Event) -> Resource:
-    """Return what the event is about: the row whose index it names, else the device."""
+def _resource(world: World, rule: EventRule, event: Event) -> Resource | None:
+    """Return what the event is about: the row whose index it names, else the device.
+
+    None where it names a row that does not exist, or none at all: a forger's guess must not become
+    an alarm that no look can end. What only happened (`momentary`) is then the device's.
+    """
+    device = Resource(event.device)
     if event.resource is not None:
-        return event.resource
+        return event.resource if event.resource.device == event.device else device
     if not rule.row_from:
-        return Resource(event.device)
+        return device
     index = _index(rule, event)
-    if index is None:
-        return Resource(event.device)
-    row = look.row_called(world.looks.get(event.device), rule.table, index)
-    return Resource(event.device, rule.table, row)
+    seen = world.looks.get(event.device)
+    row = look.row_called(seen, rule.table, index) if index is not None else "#"
+    if not row.startswith("#"):
+        return Resource(event.device, rule.table, row)
+    if rule.momentary:
+        return device
+    looked_at = seen is not None and rule.table in seen.tables
+    return None if index is None or looked_at else Resource(event.device, rule.table, row)
 
 
 def _index(rule: EventRule, event: Event) -> str | None:
@@ -84,6 +93,8 @@ def _index(rule: EventRule, event: Event) -> str | None:
 
 def _apply(world: World, rule: EventRule, event: Event) -> None:
     resource = _resource(world, rule, event)
+    if resource is None:
+        return
     if rule.alarm:
         _raise(world, rule, event, resource)
     if rule.clears and event.authenticated:
@@ -95,11 +106,13 @@ def _apply(world: World, rule: EventRule, event: Event) -> None:
             source="trap",
         )
         alarms.see(world, Seen.GOOD, sight)
+        look.judge_anew(world, resource, rule.clears)
 
 
 def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> None:
     words = {"device": event.device, "row": resource.row, "source": event.source}
     key = alarm_key(resource, rule.alarm)
+    before = world.alarms.get(key)
     alarms.see(
         world,
         Seen.BAD_FOR_LONG,
@@ -116,7 +129,7 @@ def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> N
             times=event.count,
         ),
     )
-    if rule.momentary:
+    if rule.momentary and (before is None or before.phase is not Phase.ACTIVE):
         agenda.put(world, event.at + agenda.seconds(rule.momentary_s), "momentary", key)
 
 
@@ -125,11 +138,14 @@ def _hear_alarm(world: World, event: Event) -> None:
     gone = event.severity == Severity.CLEARED
     name, _, qualifier = event.alarm.partition(":")
     known = set(Severity)
+    resource = event.resource or Resource(event.device)
+    if resource.device != event.device:
+        resource = Resource(event.device)  # nobody speaks for another device
     alarms.see(
         world,
         Seen.GOOD if gone else Seen.BAD_FOR_LONG,
         Sight(
-            resource=event.resource or Resource(event.device),
+            resource=resource,
             alarm=name,
             qualifier=qualifier,
             type=AlarmType.EQUIPMENT,
@@ -143,6 +159,8 @@ def _hear_alarm(world: World, event: Event) -> None:
             times=event.count,
         ),
     )
+    if gone:
+        look.judge_anew(world, resource, name)
 
 
 def end_momentary(world: World, key: str, at: datetime) -> None:
@@ -151,7 +169,10 @@ def end_momentary(world: World, key: str, at: datetime) -> None:
     if alarm is None or alarm.phase is not Phase.ACTIVE:
         return
     rule = world.index.event_alarms.get(alarm.alarm)
-    stays = rule.momentary_s if rule is not None else look.RESTARTED_S
-    if alarm.raised_at is not None and (at - alarm.raised_at).total_seconds() < stays - 1:
-        return  # it happened again since; its own time will come
+    stays = rule.momentary_s if rule is not None and rule.momentary else look.RESTARTED_S
+    over = alarm.changed_at + agenda.seconds(stays)
+    if at < over:  # it happened again since, or somebody touched it
+        agenda.put(world, over, "momentary", key)
+        return
     alarms.end(world, alarm, at, f"it happened; nothing more for {stays:g} s")
+    look.judge_anew(world, alarm.resource, alarm.alarm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def judge(world: World, device: Device, before: Look | None, batch: Batch) -> Lo
     seen = {batch.source: Seen(batch.at, batch.mono_s, batch.clocks, restarted_s)}
     if before is not None:
         # A table read less often than the rest, or by another source, keeps its latest values.
-        if len(tables) < len(before.tables):
+        if not tables.keys() >= before.tables.keys():
             tables = {**before.tables, **tables}
         if len(before.seen) > 1 or batch.source not in before.seen:
             seen = {**before.seen, **seen}
@@ -87,7 +88,8 @@ def _judge_table(
     grown = None
     if plan.rated and was is not None and was.table.layout is layout and elapsed > 0:
         grown = rates.deltas(plan.counters, was.table, table, elapsed)
-    bad = rules.judge(plan, table, grown, was.bad if was is not None and same else None)
+    known = was.bad if was is not None and same else _remembered(world, batch.device, plan, where)
+    bad = rules.judge(plan, table, grown, known)
     now = TableLook(
         at=batch.at,
         mono_s=batch.mono_s,
@@ -98,8 +100,19 @@ def _judge_table(
         where=where,
         grown=grown,
     )
-    _see_bad(world, now, bad & ~was.bad if was is not None and same else bad, batch)
+    _see_bad(world, now, bad & ~known, batch)
     return now
+
+
+def _remembered(world: World, device: str, plan: RulePlan, where: Mapping[str, int]) -> rules.Bools:
+    """Return which rows have their alarm up: all we know of them after a restart or a new walk."""
+    bad = np.zeros((len(plan.rules), len(where)), np.bool_)
+    for key in world.by_device.get(device) or ():
+        alarm = world.alarms[key]
+        rule, row = plan.by_alarm.get(alarm.alarm), where.get(alarm.resource.row)
+        if alarm.resource.table == plan.layout.table and rule is not None and row is not None:
+            bad[rule, row] = True
+    return bad
 
 
 def _see_bad(world: World, now: TableLook, new: rules.Bools, batch: Batch) -> None:
@@ -111,7 +124,11 @@ def _see_bad(world: World, now: TableLook, new: rules.Bools, batch: Batch) -> No
         sight = _sight(now, i, row, batch)
         alarms.see(world, Told.BAD, sight)
         if world.pending.get(sight.key):
-            world.waiting[device] = (*(world.waiting.get(device) or ()), sight.key)
+            waiting = world.waiting.get(device) or ()
+            if sight.key not in waiting:
+                world.waiting[device] = (*waiting, sight.key)
+        elif (known := world.alarms.get(sight.key)) is None or known.phase is not Phase.ACTIVE:
+            now.bad[i, row] = False  # refused (too many alarms): news again at the next look
 
 
 def _sight(look: TableLook, i: int, row: int, batch: Batch) -> Sight:
@@ -164,6 +181,8 @@ def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: B
         return bool(world.pending.get(key))
     rule = table.plan.by_alarm.get(known.alarm)
     if rule is None:
+        if world.pending.get(key):
+            world.pending[key] = ()  # the rule it waited for is gone
         return False
     row = table.where.get(known.resource.row)
     if row is None:
@@ -191,3 +210,18 @@ def row_called(look: Look | None, table: str, word: str) -> str:
         if word in known.where:
             return word
     return f"#{word}"
+
+
+def judge_anew(world: World, resource: Resource, alarm: str) -> None:
+    """Let the next look raise `alarm` again: something other than a look has ended it."""
+    seen = world.looks.get(resource.device)
+    table = seen.tables.get(resource.table) if seen is not None else None
+    if seen is None or table is None:
+        return
+    rule, row = table.plan.by_alarm.get(alarm), table.where.get(resource.row)
+    if rule is None or row is None or not table.bad[rule, row]:
+        return
+    bad = table.bad.copy()
+    bad[rule, row] = False
+    tables = {**seen.tables, resource.table: replace(table, bad=bad)}
+    world.looks[resource.device] = replace(seen, tables=tables)

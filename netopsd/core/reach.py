@@ -40,7 +40,7 @@ def answered(world: World, device: Device, batch: Batch) -> None:
             answered_at=batch.at,
             blind="",
         )
-    # Asked at every look: an alarm may have outlasted the change of state that should have ended it.
+    # At every look: an alarm may have outlasted the change of state that should have ended it.
     if world.by_device.get(device.name):
         for name in (cause.UNREACHABLE, *SPOKEN.values(), TOO_LONG_SILENT):
             _good(world, device.name, name, batch.at, "it answers again")

@@ -123,7 +123,7 @@ def _judge(rule: Rule, table: Table, grown: Deltas | None, was: Bools) -> Bools:
         good &= number >= (t.raise_below if t.clear_at is None else t.clear_at)
     known = ~np.isnan(number)
     result = (bad | (was & ~good & ~bad) | (was & ~known)) & (known | was)
-    return _limited(rule, table, result)
+    return _limited(rule, table, result, was)
 
 
 def _states(rule: Rule, table: Table, was: Bools) -> Bools:
@@ -135,12 +135,17 @@ def _states(rule: Rule, table: Table, was: Bools) -> Bools:
     absent = number != number  # noqa: PLR0124  (NaN, without a second pass through isnan)
     if absent.any():
         bad |= was & absent
-    return _limited(rule, table, bad)
+    return _limited(rule, table, bad, was)
 
 
-def _limited(rule: Rule, table: Table, bad: Bools) -> Bools:
+def _limited(rule: Rule, table: Table, bad: Bools, was: Bools) -> Bools:
     for column, value in rule.when:
-        bad &= table.gauges[column] == value
+        number = table.gauges[column]
+        fits: Bools = number == value
+        if not fits.all():
+            # A column that could not be read has not changed: NaN, told without isnan's pass.
+            fits |= (number != number) & was  # noqa: PLR0124
+        bad &= fits
     if rule.rows is not None:
         bad &= rule.rows
     return bad

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from datetime import timedelta
 
-from netopsd.core.model import Acknowledge, Blind
-from tests.core.network import Net, inventory
+from netopsd.core.beliefs import Phase
+from netopsd.core.inventory import EventRule, Policy
+from netopsd.core.model import Acknowledge, Blind, Event, Events, Reconfigured, Resource
+from netopsd.core.outcome import AlarmNotice
+from tests.core.network import TRAP_LINK_DOWN, TRAP_LINK_UP, Net, Ports, inventory
 from tests.core.test_restart import restarted
+
+LINK_DOWN_TRAP, LINK_UP = TRAP_LINK_DOWN.name, TRAP_LINK_UP.name
 
 
 def settled() -> Net:
@@ -98,3 +105,129 @@ def test_a_device_meant_to_be_seen_once_an_hour_is_not_silent_for_too_long() -> 
         for _ in range(60):
             net.wait(60)
     assert net.active() == []
+
+
+def busy(net: Net, looks: int, share: float) -> None:
+    """So many looks at a port of 1 Gb/s in use to such a share."""
+    for _ in range(looks):
+        net.wait(30)
+
+        net.octets = sent = net.octets + round(30 * share * 125_000_000)
+        net.look("a", Ports({"p1": 1}, octets={"p1": (sent, 0)}))
+
+
+def a_busy_port() -> Net:
+    net = settled()
+    busy(net, 3, 0.95)
+    assert net.active() == ["a/if/p1!utilisation-high"]
+    return net
+
+
+def test_an_alarm_of_a_rate_outlives_a_restart() -> None:
+    net = restarted(a_busy_port())
+    busy(net, 1, 0.95)  # one look gives no rate: nothing is known, so nothing changes
+    assert net.active() == ["a/if/p1!utilisation-high"]
+    busy(net, 1, 0.8)  # between the two thresholds
+    assert net.active() == ["a/if/p1!utilisation-high"]
+    assert net.notices(AlarmNotice) == []
+    busy(net, 1, 0.5)
+    assert net.active() == []
+
+
+def test_an_alarm_of_a_rate_outlives_a_reload_and_a_new_walk() -> None:
+    net = a_busy_port()
+    net.say(Reconfigured(at=net.at, inventory=replace(net.world.inventory)))
+    busy(net, 1, 0.8)
+    net.layouts.clear()
+    busy(net, 2, 0.8)
+    assert net.active() == ["a/if/p1!utilisation-high"]
+    assert len(net.alarms(Phase.CLEARED)) == 0
+
+
+def test_a_port_that_is_down_again_before_the_next_look_is_told_of() -> None:
+    net = settled()
+    net.look("a", Ports({"p1": 2}))
+    net.wait(5)
+    net.trap("a", LINK_UP, "1", authenticated=True)
+    assert net.active() == []
+    net.wait(25)  # down again meanwhile, and that trap was lost
+    net.look("a", Ports({"p1": 2}))
+    assert net.active() == ["a/if/p1!link-down"]
+
+
+def test_a_trap_of_a_port_that_does_not_exist_raises_nothing_and_asks_for_a_look() -> None:
+    net = settled()
+    outcome = net.trap("a", LINK_DOWN_TRAP, "4711")
+    assert net.active() == []
+    assert outcome.verify
+
+
+def test_a_trap_of_no_port_at_all_raises_nothing() -> None:
+    net = settled()
+    event = Event(at=net.at, device="a", source="192.0.2.1", name=LINK_DOWN_TRAP)
+    outcome = net.say(Events(at=net.at, items=(event,)))
+    assert net.active() == []
+    assert outcome.verify
+
+
+def test_a_trap_before_the_first_look_is_settled_by_that_look() -> None:
+    net = Net(inventory({"a": (), "b": ()}))
+    net.trap("a", LINK_DOWN_TRAP, "1")
+    assert net.active() == ["a/if/#1!link-down"]
+    net.wait(1)
+    net.up("a", "p1")
+    assert net.active() == []
+
+
+def test_nobody_speaks_for_another_device() -> None:
+    net = settled()
+    said = Event(
+        at=net.at,
+        device="a",
+        source="192.0.2.1",
+        name="alarm-notification",
+        authenticated=True,
+        alarm="fan-failed",
+        severity="major",
+        resource=Resource("b"),
+    )
+    net.say(Events(at=net.at, items=(said,)))
+    assert net.active() == ["a!fan-failed"]
+
+
+def test_something_that_happens_again_and_again_ends_when_it_has_been_quiet() -> None:
+    rule = EventRule(name="1.2.3", alarm="config-changed", momentary=True, momentary_s=300.0)
+    net = Net(replace(inventory({"a": ()}), events=(rule,)))
+    event = Event(at=net.at, device="a", source="192.0.2.1", name="1.2.3")
+    for _ in range(4):
+        net.say(Events(at=net.at, items=(replace(event, at=net.at),)))
+        net.wait(200)
+        assert net.active() == ["a!config-changed"]
+    net.say(Acknowledge(at=net.at, by="kari", alarm="a!config-changed"))
+    for _ in range(310):
+        net.wait(1)
+    assert net.active() == []
+    (ended,) = net.alarms(Phase.CLEARED)
+    assert (ended.occurrence, ended.count) == (1, 4)
+
+
+def test_the_overflow_of_alarms_ends_and_what_was_refused_is_told_then() -> None:
+    net = Net(inventory({"a": ()}, policy=Policy(alarms_per_device=10)))
+    ports = {f"p{n}": 2 for n in range(20)}
+    net.look("a", Ports(ports))
+    assert len(net.active()) == 11
+    assert "a!alarm-overflow" in net.active()
+    net.wait(30)
+    repaired = {row: (1 if n < 15 else 2) for n, row in enumerate(ports)}
+    net.look("a", Ports(repaired))
+    net.wait(30)
+    net.look("a", Ports(repaired))
+    assert net.active() == [f"a/if/p{n}!link-down" for n in range(15, 20)]
+
+
+def test_a_port_whose_admin_state_could_not_be_read_stays_down() -> None:
+    net = settled()
+    net.look("a", Ports({"p1": 2}))
+    net.wait(30)
+    net.look("a", Ports({"p1": 2}, admin={"p1": math.nan}))
+    assert net.active() == ["a/if/p1!link-down"]

@@ -13,6 +13,7 @@ def restarted(net: Net) -> Net:
     stored = {name: dict(getattr(net.world, name).own) for name in STORED}
     again = Net(net.world.inventory, restore(net.world.inventory, Beliefs(**stored)))
     again.at = net.at
+    again.octets = net.octets
     return again
 
 
