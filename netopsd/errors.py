@@ -8,6 +8,7 @@ from netopsd.core.model import Blind, NotAllowed
 
 __all__ = [
     "BadConfiguration",
+    "CannotActivate",
     "CannotLook",
     "NetopsdError",
     "NotAllowed",
@@ -30,6 +31,19 @@ class CannotLook(NetopsdError):
         self.device = device
         self.why = why
         self.detail = detail
+
+
+class CannotActivate(NetopsdError):
+    """A device would not take a change, or could not be asked. `words` are its own.
+
+    `away`: it could not be reached or was busy, and may be another time.
+    """
+
+    def __init__(self, device: str, words: str, *, away: bool = False) -> None:
+        super().__init__(f"{device}: {words}")
+        self.device = device
+        self.words = words
+        self.away = away
 
 
 class TryLater(NetopsdError):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from netopsd.core.model import Batch, Input
+from netopsd.core.ordered import OrderItem, Saved
 from netopsd.core.outcome import Beliefs, Notice, Outcome
 
 
@@ -55,6 +56,61 @@ class Listener(Protocol):
     """Hears what devices say unasked, and emits it. Returns only when cancelled."""
 
     async def listen(self, inbox: Inbox) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How one device differs from what a service shall be there: "+ leaf" lacks, "- leaf" has.
+
+    No lines: not at all. `why` says why nobody knows; then there are no lines.
+    """
+
+    device: str
+    lines: tuple[str, ...] = ()
+    why: str = ""
+
+
+class Activation(Protocol):
+    """One attempt to put one order item in force on all its devices, or on none.
+
+    `look`, `prepare`, `confirm` is the way forward, `undo` the way back; each of `confirm` and
+    `undo` also works on a fresh Activation after a crash, and repeating them is harmless. All raise
+    CannotActivate and nothing else, and never hang. `close` leaves no lock and no session behind.
+    """
+
+    async def look(self) -> tuple[tuple[Saved, ...], tuple[str, ...]]:
+        """Return what the devices hold of the service now, and remarks. Changes nothing."""
+        ...
+
+    async def prepare(self) -> None:
+        """Put the change in force everywhere, verified, where possible to be undone by a timer."""
+        ...
+
+    async def confirm(self) -> tuple[str, ...]:
+        """Make the change stay on all devices, also where it was undone meanwhile; remarks."""
+        ...
+
+    async def undo(self) -> tuple[str, ...]:
+        """Make all devices hold what was saved; remarks."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Activator(Protocol):
+    """Puts services in force on devices."""
+
+    def check(self, item: OrderItem) -> None:
+        """Raise NotAllowed, in words, for a template, device or input that cannot be."""
+        ...
+
+    async def compare(self, item: OrderItem) -> Sequence[Difference]:
+        """Return how the devices differ from what `item` wants. Changes and raises nothing."""
+        ...
+
+    def open(self, item: OrderItem) -> Activation:
+        """Return an attempt; nothing is connected yet. Raises NotAllowed as `check` does."""
+        ...
 
 
 class Worker(Protocol):

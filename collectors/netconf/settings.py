@@ -19,6 +19,7 @@ from collectors.netconf.views import (
 )
 
 __all__ = [
+    "ActivationSettings",
     "ColumnSpec",
     "EventSpec",
     "NetconfCredentials",
@@ -116,3 +117,23 @@ class NetconfSettings(BaseModel):
     backoff_most_s: float = Field(default=300.0, gt=0, le=3600)
     rejected_s: float = Field(default=300.0, gt=0, le=86400)  # after a refused login or host key
     queue: int = Field(default=1000, ge=10, le=100_000)  # notifications waiting, one device
+
+
+class ActivationSettings(BaseModel):
+    """The `[activation]` section: how service orders are put in force. Times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    confirm_s: float = Field(default=120.0, ge=2, le=3600)  # the devices' rollback timer
+    step_s: float = Field(default=30.0, gt=0, le=600)  # one request
+    verify_s: float = Field(default=30.0, gt=0, le=600)  # until the state must be right
+    lock_s: float = Field(default=10.0, ge=0, le=600)  # wait for somebody else's lock
+    retry_s: float = Field(default=5.0, ge=0.05, le=3600)  # to finish what waits for a device
+    drift_every_s: float = Field(default=300.0, ge=0, le=86400)  # 0: never
+    at_once: int = Field(default=4, ge=1, le=64)  # orders
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.verify_s > self.confirm_s / 2:
+            raise ValueError("verify must fit into half of confirm, or nothing could be decided")
+        return self

@@ -151,6 +151,8 @@ class NetconfSimulator:
         for name, holder in tuple(self.stores.locks.items()):
             if holder == session_id:
                 del self.stores.locks[name]
+                if name == "candidate":  # RFC 6241 section 8.3.5.2
+                    self.stores.discard()
         self.commits.session_ended(session_id)
 
     def log_starts(self) -> datetime:
