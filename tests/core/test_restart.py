@@ -5,7 +5,7 @@ from __future__ import annotations
 from netopsd.core.outcome import Beliefs
 from netopsd.core.restore import restore
 from netopsd.core.world import STORED
-from tests.core.network import Net, gold, inventory, port
+from tests.core.network import Net, Ports, gold, inventory, port
 
 
 def restarted(net: Net) -> Net:
@@ -47,3 +47,16 @@ def test_an_outage_of_an_unreachable_device_goes_on_through_a_restart() -> None:
     (period,) = net.world.periods.own.values()
     assert period.down_s == (net.at - outage.starts).total_seconds()
     assert period.unknown_s == 0.0
+
+
+def test_a_trap_heard_before_the_first_look_is_decided_by_that_look() -> None:
+    linkdown = "1.3.6.1.6.3.1.1.5.3"
+    net = Net(inventory({"gw": (), "a": (), "b": ()}))
+    net.trap("gw", linkdown, "1")
+    assert net.active() == ["gw/if/#1!link-down"], "which port that is nobody knows yet"
+    net.wait(1)
+    net.look("gw", Ports({"p1": 2, "p2": 1}))
+    assert net.active() == ["gw/if/p1!link-down"], "it is down indeed, and has a name"
+    net.wait(30)
+    net.up("gw", "p1", "p2")
+    assert net.active() == []
