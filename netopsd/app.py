@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import timedelta
@@ -52,6 +52,7 @@ EX_OK, EX_FAILED, EX_IOERR = 0, 1, 74  # sysexits.h: 74 makes the service manage
 PRUNE_EVERY_S = 3600.0
 HISTORY_KEPT = timedelta(days=400)
 STALLED_S = 15.0
+RUNNING = "running.json"  # in the state folder while we run: where our own commands find us
 
 
 def run(folder: Path, overrides: Sequence[str] = (), record: Path | None = None) -> int:
@@ -60,10 +61,27 @@ def run(folder: Path, overrides: Sequence[str] = (), record: Path | None = None)
     with logs.writing(settings.log.level, settings.log.format):
         try:
             return uvloop.run(Daemon(settings, overrides, record).run())
-        except* (StoreBroken, StoreTooNew) as broken:
-            for error in broken.exceptions:
+        except (StoreBroken, StoreTooNew) as broken:
+            log.critical("the store cannot be used: %s", broken)
+        except ExceptionGroup as several:
+            ours, others = several.split((StoreBroken, StoreTooNew))
+            if ours is None:
+                raise
+            # What else failed then failed of it, or does not matter beside it.
+            for error in leaves(ours):
                 log.critical("the store cannot be used: %s", error)
+            if others is not None:
+                log.error("and besides", exc_info=others)
         return EX_IOERR
+
+
+def leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    """Give the exceptions of a group and of the groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
 
 
 class Daemon:
@@ -93,6 +111,7 @@ class Daemon:
                 out = closing.enter_context(self._record.open("w", encoding="utf-8"))
                 self.recorder = Recorder(out)
             await self._build(closing)
+            closing.callback((self.settings.state / RUNNING).unlink, missing_ok=True)
             await self._serve()
         return EX_OK
 
@@ -238,9 +257,8 @@ class Daemon:
             for task in looking:
                 task.cancel()
             await asyncio.wait(looking)
-            serving[0].cancel()
+            self.pipeline.stop()
             await asyncio.wait(serving[:1])
-            await self.pipeline.finish()
             for task in serving[1:]:
                 task.cancel()
 
@@ -252,7 +270,7 @@ class Daemon:
         traps = ":".join(map(str, self.traps.address or ("off",)))
         http = f"{self.settings.http.host}:{self.web.port}"
         said = {"pid": os.getpid(), "http": http, "traps": traps}
-        path = self.settings.state / "running.json"
+        path = self.settings.state / RUNNING
         path.write_text(json.dumps(said))
         count = len(self.settings.inventory.devices)
         log.info("ready: %d devices, http://%s, traps on %s", count, http, traps)

@@ -64,6 +64,7 @@ class Mailbox:
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -92,9 +93,14 @@ class Mailbox:
         self._waiting.append((said, done))
         self._arrived.set()
 
+    def close(self) -> None:
+        """Let `take` return empty-handed where nothing waits."""
+        self._closed = True
+        self._arrived.set()
+
     async def take(self, most: int) -> Taken:
         """Wait for something, then return up to `most` inputs in the order they came."""
-        while not self._waiting:
+        while not self._waiting and not self._closed:
             self._arrived.clear()
             await self._arrived.wait()
         taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
@@ -126,13 +132,22 @@ class Pipeline:
         """Judge inputs until cancelled, or until `stop` and the mailbox is empty."""
         while not (self._stopping and not len(self.mailbox)):
             taken = await self.mailbox.take(group)
-            await self._judge(taken)
+            if taken:
+                await self._judge(taken)
             # Judging is work on the event loop: let sockets be read between groups.
             await asyncio.sleep(0)  # noqa: TID251  (yields; waits for nothing)
 
-    async def finish(self) -> None:
-        """Judge and commit what is in the mailbox, then return. For an orderly end."""
+    def stop(self) -> None:
+        """Let `run` return once what has arrived is judged and committed.
+
+        It must not be cancelled for that: a commit under way would be durable and not believed.
+        """
         self._stopping = True
+        self.mailbox.close()
+
+    async def finish(self) -> None:
+        """Judge and commit what is in the mailbox, then return. Not while `run` runs."""
+        self.stop()
         while len(self.mailbox):
             await self._judge(await self.mailbox.take(256))
 

@@ -12,8 +12,14 @@ LONGEST_STEP = 3600  # seconds walked one by one; a longer sleep is caught up by
 
 
 def put(world: World, at: datetime, what: str, key: str) -> None:
-    """Ask for (`what`, `key`) to come up at the first tick not before `at`."""
+    """Ask for (`what`, `key`) to come up at the first tick not before `at`.
+
+    What is due already (an input may be older than the latest tick) comes up at the next one.
+    """
     second = math.ceil(at.timestamp())
+    last = world.moments.get("tick")
+    if last is not None:
+        second = max(second, int(last.timestamp()) + 1)
     world.due[second] = (*(world.due.get(second) or ()), (what, key))
 
 
@@ -24,8 +30,7 @@ def take(world: World, since: datetime | None, now: datetime) -> Iterator[tuple[
     if first is None or last - first > LONGEST_STEP:
         seconds = sorted(second for second, _ in world.due.items() if second <= last)
     else:
-        # A due time may have been written into a second already passed: it must not be lost.
-        seconds = [s for s in range(first - 2, last + 1) if world.due.get(s)]
+        seconds = [s for s in range(first, last + 1) if world.due.get(s)]
     for second in seconds:
         items = world.due.get(second) or ()
         world.due[second] = ()

@@ -143,3 +143,28 @@ def test_an_input_that_changes_nothing_costs_no_commit() -> None:
 
     _, store = play(story)
     assert store.commits == []
+
+
+def test_told_to_stop_it_ends_the_commit_under_way_and_judges_what_has_arrived() -> None:
+    async def story(pipeline: Pipeline, store: ListStore) -> None:
+        loop = asyncio.create_task(pipeline.run())
+        await pipeline.mailbox.put(miss("gw", 0))
+        while not pipeline.stats.inputs:
+            await asyncio.sleep(0)
+        await pipeline.mailbox.put(miss("gw", 30))  # while the first is being committed
+        pipeline.stop()
+        await asyncio.wait_for(loop, 5)
+
+    world, store = play(story)
+    assert world.devices["gw"].missed == 2
+    assert [o.devices["gw"].missed for o in store.commits] == [1, 2]
+
+
+def test_told_to_stop_with_nothing_to_do_it_stops() -> None:
+    async def story(pipeline: Pipeline, store: ListStore) -> None:
+        loop = asyncio.create_task(pipeline.run())
+        await asyncio.sleep(0)
+        pipeline.stop()
+        await asyncio.wait_for(loop, 5)
+
+    play(story)
