@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from bss_bridge.money import MOST_MINOR, exponent, to_minor
+from netopsd.broker import BrokerSettings, TopicRoot
 
 _ID = re.compile(r"[^\x00-\x1f\x7f|]{1,200}")
 
@@ -270,7 +271,21 @@ class SmtpSinkSettings(_SinkSettings):
         return self
 
 
+class MqttSinkSettings(_SinkSettings, BrokerSettings):
+    """CloudEvents to an MQTT 5 broker: events below `root`/event, retained below `root`/state."""
+
+    kind: Literal["mqtt"] = "mqtt"
+    topics: Topics = ("alarm.*", "ticket.*", "outage.*", "sla.*", "usage.*")
+    client_id: str = Field(default="netopsd-out", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+    root: TopicRoot = "netopsd/v1/out"
+    source: str = Field(default="/netopsd", pattern=r"^[^\s\x00-\x1f]+$", max_length=200)
+
+
 SinkSettings = Annotated[
-    OfficeSinkSettings | FileSinkSettings | WebhookSinkSettings | SmtpSinkSettings,
+    OfficeSinkSettings
+    | FileSinkSettings
+    | WebhookSinkSettings
+    | SmtpSinkSettings
+    | MqttSinkSettings,
     Field(discriminator="kind"),
 ]

@@ -21,7 +21,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from netopsd.errors import NetopsdError
 
@@ -61,6 +61,15 @@ class BrokerSettings(BaseModel):
     client_id: str = Field(default="netopsd", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     keepalive_s: float = Field(default=15.0, ge=1, le=3600)
     timeout_s: float = Field(default=5.0, gt=0, le=120)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        here = self.host in ("127.0.0.1", "::1", "localhost")
+        if self.password.get_secret_value() and not self.tls and not here:
+            raise ValueError("password: it is not sent in clear; set tls = true")
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file belongs to a cert_file")
+        return self
 
     @property
     def address(self) -> tuple[str, int]:
@@ -356,8 +365,12 @@ class Link(aiomqtt.Client):
     # ---- bounds
 
     def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        """As aiomqtt's, but a packet announced larger than we said we take ends the connection."""
-        super()._on_socket_open(client, userdata, sock)
+        """Read what comes, on the loop. Called by paho in the connecting thread.
+
+        Unlike aiomqtt's: a packet announced larger than we said we take ends the connection, and a
+        socket closed meanwhile is left alone.
+        """
+        del userdata
 
         def read() -> None:
             try:
@@ -369,10 +382,40 @@ class Link(aiomqtt.Client):
                     if pending is None or not pending():
                         break
             except Exception as error:  # noqa: BLE001  (paho parses with no errors of its own)
-                if not self._disconnected.done():
-                    self._disconnected.set_exception(error)
-                if sock.fileno() >= 0:
-                    self._loop.remove_reader(sock.fileno())
+                self._fail(error, sock)
 
-        # It runs in the connecting thread; after the one of super(), so ours is what stays.
-        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), read)
+        def begin() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_reader(sock.fileno(), read)
+                self._misc_task = self._loop.create_task(self._misc_loop())
+
+        self._loop.call_soon_threadsafe(begin)
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """Write when the socket takes more, on the loop."""
+        del userdata
+
+        def write() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:  # noqa: BLE001  (as above)
+                self._fail(error, sock)
+
+        def begin() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), write)
+
+        self._loop.call_soon_threadsafe(begin)
+
+    def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        del client, userdata
+        if sock.fileno() >= 0:
+            self._loop.remove_writer(sock.fileno())
+
+    def _fail(self, error: Exception, sock: Any) -> None:
+        """End the connection for what its other end, or paho, did."""
+        if not self._disconnected.done():
+            self._disconnected.set_exception(error)
+        if sock.fileno() >= 0:
+            self._loop.remove_reader(sock.fileno())
+            self._loop.remove_writer(sock.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bss_bridge.office.store import Office
 from bss_bridge.settings import (
     FileSinkSettings,
+    MqttSinkSettings,
     OfficeSinkSettings,
     SinkSettings,
     SmtpSinkSettings,
@@ -28,3 +29,7 @@ def build(settings: SinkSettings, office: Office, clock: Clock) -> Sink:
             return WebhookSink(settings, clock)
         case SmtpSinkSettings():
             return SmtpSink(settings)
+        case MqttSinkSettings():
+            from bss_bridge.sinks.mqtt import MqttSink  # paho is slow to import
+
+            return MqttSink(settings)

@@ -209,7 +209,9 @@ def _sinks(
 def _placed(sink: SinkSettings, state: Path, folder: Path) -> SinkSettings:
     if isinstance(sink, FileSinkSettings):
         return sink.model_copy(update={"path": (state / sink.path).absolute()})
-    certificate = getattr(sink, "ca_file", None)
-    if certificate is None:
-        return sink
-    return sink.model_copy(update={"ca_file": (folder / certificate).absolute()})
+    files = {
+        name: (folder / path).absolute()
+        for name in ("ca_file", "cert_file", "key_file")
+        if (path := getattr(sink, name, None)) is not None
+    }
+    return sink.model_copy(update=files) if files else sink
