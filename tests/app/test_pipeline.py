@@ -24,6 +24,7 @@ class ListStore:
     def __init__(self) -> None:
         self.commits: list[Outcome] = []
         self.broken = False
+        self.begun = asyncio.Event()
 
     async def open(self) -> None: ...
 
@@ -33,6 +34,7 @@ class ListStore:
         return Beliefs()
 
     async def commit(self, outcomes: Sequence[Outcome], messages: Sequence[Message]) -> None:
+        self.begun.set()
         await asyncio.sleep(0)
         if self.broken:
             raise OSError("disk full")
@@ -149,8 +151,7 @@ def test_told_to_stop_it_ends_the_commit_under_way_and_judges_what_has_arrived()
     async def story(pipeline: Pipeline, store: ListStore) -> None:
         loop = asyncio.create_task(pipeline.run())
         await pipeline.mailbox.put(miss("gw", 0))
-        while not pipeline.stats.inputs:
-            await asyncio.sleep(0)
+        await store.begun.wait()
         await pipeline.mailbox.put(miss("gw", 30))  # while the first is being committed
         pipeline.stop()
         await asyncio.wait_for(loop, 5)

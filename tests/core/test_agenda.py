@@ -21,7 +21,7 @@ def test_a_ticket_due_before_the_latest_tick_is_opened_at_the_next() -> None:
 
 def test_ticks_may_be_missed_for_minutes_and_for_hours() -> None:
     for pause in (7, 600, 7200):
-        net = Net(inventory({"gw": ()}))
+        net = Net(inventory({"gw": ()}, policy=Policy(silent_after_s=1e6)))
         net.wait(1)
         net.look("gw", Ports({"p1": 2}))
         net.wait(61 + pause)
