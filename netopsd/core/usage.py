@@ -22,6 +22,9 @@ WIDE = ("ifHCInOctets", "ifHCOutOctets", 64)
 NARROW = ("ifInOctets", "ifOutOctets", 32)
 FOUR = Decimal("0.0001")
 MICRO = 1_000_000
+# When exactly a counter was read is not known better than this: of two looks in quick succession
+# (a trap asks for one) the octets between may seem to have come faster than the port can carry.
+STAMPED_WITHIN_S = 1.0
 STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -114,7 +117,8 @@ def _gap(world: World, was: Meter, now: Meter, speed: float) -> str:
     before = Clocks(sys_uptime_ticks=was.clock_ticks)
     after = Clocks(sys_uptime_ticks=now.clock_ticks)
     fell = now.in_octets < was.in_octets or now.out_octets < was.out_octets
-    most = speed / 8 * elapsed * world.inventory.policy.max_rate_over_speed
+    longest = elapsed * world.inventory.policy.max_rate_over_speed + STAMPED_WITHIN_S
+    most = speed / 8 * longest
     reasons = (
         ("restart", restarted(before, after, elapsed) is not Restart.NONE),
         ("counter width changed", was.width != now.width),

@@ -17,7 +17,8 @@ from netopsd.core.model import Batch, Blind, Clocks, Layout, Table
 from netopsd.core.outcome import Beliefs
 from netopsd.core.restore import restore
 from netopsd.core.usage import current
-from tests.core.network import T0, gold, port
+from tests.core import network
+from tests.core.network import T0, Net, Ports, gold, port
 
 SLOT = 300
 PORT = port("pe1", "p1")
@@ -261,3 +262,13 @@ def test_a_spike_no_port_can_carry_is_a_gap() -> None:
     assert meter is not None
     assert meter.slot_in == 0
     assert "faster than the port" in meter.slot_gaps[-1]
+
+
+def test_two_looks_in_quick_succession_lose_no_octets_of_a_busy_port() -> None:
+    service = gold("S1", (port("gw", "p1"),), meters=[port("gw", "p1")])
+    net = Net(network.inventory({"gw": ()}, services=[service]))
+    net.look("gw", Ports({"p1": 1}, {"p1": (0, 0)}))
+    net.wait(0.02)  # the first look was stamped 30 ms after the agent had answered it
+    net.look("gw", Ports({"p1": 1}, {"p1": (6_000_000, 0)}))
+    (meter,) = net.world.running.own.values()
+    assert (meter.slot_in, meter.slot_gaps) == (6_000_000, ())
