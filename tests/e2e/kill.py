@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from netopsd.core.beliefs import Phase
@@ -48,7 +49,21 @@ def in_a_sync(daemon: Daemon, chance: random.Random) -> None:
     when = chance.choice((2, 5, 9, 14, 20, 27, 35))
     inject = f"inject=fdatasync:signal=KILL:when={when}"
     out = str(daemon.config / "strace.log")
-    daemon.spawn(["strace", "-D", "-f", "-qq", "-o", out, "-e", "trace=fdatasync", "-e", inject])
+    daemon.spawn(
+        [
+            "strace",
+            "-D",
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-o",
+            out,
+            "-e",
+            "trace=fdatasync",
+            "-e",
+            inject,
+        ]
+    )
     try:
         daemon.wait(8)
     except subprocess.TimeoutExpired:  # nothing to say, nothing to sync: so be it
@@ -101,6 +116,7 @@ def _tell(
     until(lambda: len(daemon.reader.meters()) == metered, 20, "no meter of every port")
     network.ask(do="begin")
     began = time.monotonic()
+    quiet_from = datetime.now(UTC) + timedelta(seconds=lasts_s - story.QUIET_S + 1.0)
     done = 0
     for kill in kills:
         if time.monotonic() - began > lasts_s - story.QUIET_S:
@@ -110,7 +126,7 @@ def _tell(
         daemon.spawn()
     daemon.wait_ready()
     time.sleep(max(0.0, began + lasts_s - time.monotonic()))
-    until(lambda: drained(daemon), DRAINED_WITHIN_S, lambda: undrained(daemon))
+    until(lambda: drained(daemon, quiet_from), DRAINED_WITHIN_S, lambda: undrained(daemon))
     code = daemon.stop()
     wrong = daemon.unclean() + ([] if code == 0 else [f"exit code {code}"])
     truth = Truth.of(network.lines(), network.truth())
@@ -121,13 +137,14 @@ def _tell(
     return wrong, {"kills": done, **counts(daemon)}
 
 
-def drained(daemon: Daemon) -> bool:
-    """Whether every message is delivered, nothing is wrong, and no meter lags behind."""
+def drained(daemon: Daemon, quiet_from: datetime) -> bool:
+    """Whether every message is delivered, nothing is wrong, and every meter has seen the quiet."""
     reader = daemon.reader
     return (
         not reader.outbox(limit=1)
         and not reader.alarms(phases=(Phase.ACTIVE, Phase.PENDING))
         and not any(outage.ends is None for outage in reader.outages())
+        and all(meter.at >= quiet_from for meter in reader.meters())
     )
 
 

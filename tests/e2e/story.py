@@ -71,7 +71,7 @@ near = { device = "cr", port = "g1" }
 far = { device = "cpe-a", port = "wan0" }
 """
 
-RATES = (("cr", "g1", 180e6, 50e6), ("cr", "g2", 120.7e6, 35e6), ("agg", "p2", 900e6, 400e6),
+RATES = (("cr", "g1", 180e6, 50e6), ("cr", "g2", 120.7e6, 35e6), ("agg", "p2", 700e6, 400e6),
          ("other", "q1", 7.77e6, 0.3e6))  # fmt: skip
 
 Told = tuple[float, str, str]  # seconds, what to do, its keys as TOML
@@ -107,7 +107,7 @@ ticket_reopen = "5m"
 flap_half_life = "4s"
 flap_raise = 6
 flap_clear = 1.5
-state_holds = "5s"
+state_holds = "20s"  # longer than a loaded machine takes to start us again
 usage_interval = "5s"
 checkpoint = "3s"
 [[threshold]]
