@@ -72,7 +72,7 @@ class Spool:
         self._file = -1
         self._unsynced = False
         self.stats = SpoolStats()
-        self.last = 0  # seq of the newest record ever given
+        self.last = 0  # seq of the newest record, 0 where none is known
         self.confirmed = 0
         self.fresh = True  # the next record begins a segment: it must define all it refers to
         self.stream = 0
@@ -104,9 +104,10 @@ class Spool:
             self.last = max(self.last, found.last)
         self._count()
         self.confirmed = self._segments[0].prev if self._segments else 0
+        used = self.last
         with contextlib.suppress(OSError, ValueError):
-            self.last = max(self.last, int((self._folder / "last").read_text()))
-        self.began = (self.last // RUN + 1) * RUN
+            used = max(used, int((self._folder / "last").read_text()))
+        self.began = (used // RUN + 1) * RUN
         self._note(self.began)
 
     def _take_stream(self, seed: str) -> None:
