@@ -205,7 +205,7 @@ class OfficeSinkSettings(_SinkSettings):
     """The embedded billing and CRM store."""
 
     kind: Literal["office"] = "office"
-    topics: Topics = ("ticket.*", "outage.*", "sla.*", "usage.*", "care.notice")
+    topics: Topics = ("ticket.*", "outage.*", "sla.*", "usage.*", "care.notice", "service.*")
     concurrency: int = Field(default=64, ge=1, le=256)
 
 

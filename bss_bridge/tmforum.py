@@ -8,13 +8,16 @@ from typing import Any
 
 from bss_bridge.canonical import utc, utc_or_none
 from bss_bridge.credit import Credit
-from bss_bridge.money import as_text
-from bss_bridge.settings import Contract
+from bss_bridge.money import as_text, to_minor
+from bss_bridge.settings import Contract, CreditTier
 from netopsd.core.beliefs import Phase, UsageRecord
+from netopsd.core.ordered import Ordered
 from netopsd.core.outcome import (
     AlarmNotice,
     BudgetNotice,
+    OrderNotice,
     OutageNotice,
+    ServiceNotice,
     TicketNotice,
     ViolationNotice,
 )
@@ -38,6 +41,11 @@ EVENT_TYPES = {
     "usage.record": "UsageCreateEvent",
     "care.notice": "CommunicationMessageCreateEvent",
     "care.digest": "CommunicationMessageCreateEvent",
+    "order.created": "ServiceOrderCreateEvent",
+    "order.changed": "ServiceOrderStateChangeEvent",
+    "service.activated": "ServiceCreateEvent",
+    "service.changed": "ServiceAttributeValueChangeEvent",
+    "service.terminated": "ServiceStateChangeEvent",
 }
 
 
@@ -246,3 +254,77 @@ def usage(record: UsageRecord) -> dict[str, Any]:
             "revision": record.revision,
         }
     }
+
+
+def order(notice: OrderNotice) -> dict[str, Any]:
+    """Return a TMF641 ServiceOrder."""
+    said = notice.order
+    return {
+        "serviceOrder": {
+            "id": said.id,
+            "externalId": said.id,
+            "description": said.description,
+            "state": said.state.value,
+            "orderDate": utc(said.placed_at),
+            "lastUpdate": utc(said.changed_at),
+            "reason": said.why,
+            "serviceOrderItem": [
+                {
+                    "id": item.number,
+                    "action": item.action.value,
+                    "state": item.state.value,
+                    "service": {"id": item.service},
+                    "reason": item.why,
+                }
+                for item in notice.items
+            ],
+            "note": [{"date": utc(notice.at), "text": notice.note}] if notice.note else [],
+        }
+    }
+
+
+def contract(ordered: Ordered) -> Contract | None:
+    """Return the money of an ordered service, None where its order names none."""
+    terms, service = ordered.terms, ordered.service
+    if terms is None:
+        return None
+    return Contract(
+        service=service.id,
+        name=service.name,
+        customer=service.customer,
+        account=service.account,
+        monthly_fee=terms.monthly_fee,
+        currency=terms.currency,
+        target=service.target,
+        tiers=tuple(CreditTier(below=tier.below, credit=tier.credit) for tier in service.tiers),
+        incident_cap=terms.incident_cap,
+        monthly_cap=terms.monthly_cap,
+        minimum_credit=terms.minimum_credit,
+    )
+
+
+def service(notice: ServiceNotice) -> dict[str, Any]:
+    """Return a TMF638 Service with what it costs."""
+    ordered, said = notice.ordered, notice.ordered.service
+    money = contract(ordered)
+    body: dict[str, Any] = {
+        "id": ordered.id,
+        "name": said.name,
+        "state": ordered.state.value,
+        "startDate": utc_or_none(said.active_from),
+        "endDate": utc_or_none(said.active_until),
+        "serviceSpecification": {"id": ordered.template},
+        "relatedParty": [{"id": said.customer, "role": "customer"}],
+        "billingAccount": {"id": said.account},
+        "serviceOrder": {"id": ordered.order},
+        "supportingResource": [{"id": end.device} for end in ordered.endpoints],
+        "changed": utc(notice.at),
+    }
+    if money is not None:
+        body["price"] = {
+            "unit": money.currency,
+            "monthlyFee": f"{money.monthly_fee:f}",
+            "monthlyFeeMinor": to_minor(money.monthly_fee, money.currency),
+            "target": f"{money.target:f}",
+        }
+    return {"service": body}

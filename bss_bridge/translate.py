@@ -20,7 +20,9 @@ from netopsd.core.outcome import (
     AlarmNotice,
     BudgetNotice,
     Notice,
+    OrderNotice,
     OutageNotice,
+    ServiceNotice,
     TicketNotice,
     UsageNotice,
     ViolationNotice,
@@ -82,7 +84,8 @@ class Translator:
 
     def __call__(self, notices: Sequence[Notice]) -> list[Message]:
         """Return the messages of `notices`, in their order. Keys are unique per sink."""
-        told = [one for notice in notices for one in self._tell(notice)]
+        known = self._knowing(notices)
+        told = [one for notice in notices for one in known._tell(notice)]
         crowds = self._crowds(notices)
         return [
             Message(
@@ -97,6 +100,19 @@ class Translator:
             for body in (_envelope(one),)
             for route in wanted
         ]
+
+    def _knowing(self, notices: Sequence[Notice]) -> Translator:
+        """Return a translator that knows the contracts of services activated in `notices`."""
+        fresh = [
+            contract
+            for notice in notices
+            if isinstance(notice, ServiceNotice)
+            and (contract := tmforum.contract(notice.ordered)) is not None
+        ]
+        if not fresh:
+            return self
+        contracts = [*self._contracts.values(), *fresh]
+        return Translator(contracts, self._routes, self._customers.values())
 
     def _addressed(
         self, told: Sequence[Told], crowds: dict[str, Told]
@@ -159,6 +175,12 @@ class Translator:
                 yield self._tell_budget(notice)
             case ViolationNotice():
                 yield from self._tell_violation(notice)
+            case OrderNotice():
+                yield _told(
+                    f"order.{notice.what}", notice.order.id, notice.at, tmforum.order(notice)
+                )
+            case ServiceNotice():
+                yield self._tell_service(notice)
             case UsageNotice():
                 record = notice.record
                 yield Told(
@@ -168,6 +190,17 @@ class Translator:
                     at=notice.at,
                     event=tmforum.usage(record),
                 )
+
+    @staticmethod
+    def _tell_service(notice: ServiceNotice) -> Told:
+        ordered = notice.ordered
+        return Told(
+            key=f"service.{notice.what}|{ordered.id}|{ordered.order}",
+            topic=f"service.{notice.what}",
+            stream=ordered.service.account or NETWORK,
+            at=notice.at,
+            event=tmforum.service(notice),
+        )
 
     def _tell_outage(self, notice: OutageNotice) -> Iterator[Told]:
         party = self._party(notice.customer, notice.account, notice.outage.service)

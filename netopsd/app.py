@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import timedelta
@@ -18,6 +18,7 @@ import uvloop
 from bss_bridge.deliver import Deliverer, DeliverySettings
 from bss_bridge.office.connect import database_path
 from bss_bridge.office.store import Office
+from bss_bridge.settings import Contract
 from bss_bridge.sinks import build as build_sink
 from bss_bridge.translate import Translator, routes
 from collectors.snmp_poll import SnmpPoller
@@ -31,6 +32,7 @@ from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
 from netopsd.metrics import Figures, Sources
 from netopsd.mqtt import MqttSide
 from netopsd.netconf import NetconfSide
+from netopsd.orders import OrderDesk, refuse_clashes
 from netopsd.pipeline import Pipeline
 from netopsd.ports import Poller
 from netopsd.sdnotify import Notify
@@ -117,14 +119,16 @@ class Daemon:
 
     async def _build(self, closing: AsyncExitStack) -> None:
         settings = self.settings
-        await self.office.synchronise(settings.customers, tuple(settings.contracts.values()))
         beliefs = await self.store.load()
+        refuse_clashes(settings, beliefs.ordered.values())
         if self.recorder is not None:
             self.recorder.begin(settings.inventory, beliefs)
         self.world = restore(settings.inventory, beliefs)
         self.opened = True
         self.series = Series(self.clock, _help(settings), every_s=_every(settings))
         self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
+        self.desk = OrderDesk(settings, self.world, self.pipeline.mailbox, self.clock)
+        await self._know_contracts()
         sinks = {s.name: build_sink(s, self.office, self.clock) for s in settings.sinks}
         for sink in sinks.values():
             closing.push_async_callback(sink.close)
@@ -161,6 +165,7 @@ class Daemon:
             kept=History(Reader(self.settings.store_url)),
             messages=self.store,
             acts=self.pipeline.mailbox,
+            orders=self.desk,
             clock=self.clock,
         )
         page = Page(
@@ -238,6 +243,7 @@ class Daemon:
                 house.create_task(self._reload(hang_up), name="reload"),
             ]
             looking.append(house.create_task(self.netconf.run(), name="netconf"))
+            looking.append(house.create_task(self.desk.work.run(), name="orders"))
             looking.append(house.create_task(self.mqtt.run(self.pipeline.mailbox), name="mqtt"))
             if self.settings.traps.enabled:
                 hearing = self.traps.listen(self.pipeline.mailbox)
@@ -299,6 +305,7 @@ class Daemon:
             self.notify.reloading(self.clock.mono_s())
             try:
                 settings = await asyncio.to_thread(load, self.settings.folder, self._overrides)
+                refuse_clashes(settings, [one for _, one in self.world.ordered.items()])
             except BadConfiguration as bad:
                 self.figures.reload.successful = False
                 for problem in bad.problems:
@@ -312,15 +319,15 @@ class Daemon:
             if getattr(settings, part) != getattr(self.settings, part):
                 log.warning("%s changed: that takes effect at the next start", part)
         tables = {table.name: table for table in settings.tables}
-        await self.office.synchronise(settings.customers, tuple(settings.contracts.values()))
         self.settings = settings
-        self.pipeline.translate = _translator(settings)
+        await self._know_contracts()
         await self.poller.retarget(settings.targets, tables)
         self.netconf.follow(settings)
         self.mqtt.follow(settings)
         await self.pipeline.mailbox.durable(
             Reconfigured(at=self.clock.now(), inventory=settings.inventory)
         )
+        self.desk.follow(settings)
         self.watch.follow(settings.inventory.devices)
         self.traps.know(_addresses(settings))
         self.series.describe(_help(settings), _every(settings))
@@ -328,6 +335,12 @@ class Daemon:
         self.figures.reload.successful = True
         self.figures.reload.at = self.clock.now()
         log.info("the new configuration is in use: %d devices", len(settings.inventory.devices))
+
+    async def _know_contracts(self) -> None:
+        """Tell bridge and office what is configured, and what was ordered."""
+        contracts = (*self.settings.contracts.values(), *self.desk.contracts())
+        await self.office.synchronise(self.settings.customers, contracts)
+        self.pipeline.translate = _translator(self.settings, contracts)
 
     # What the pipeline tells us as it goes (pipeline.Watching).
 
@@ -348,12 +361,17 @@ class Daemon:
             self.figures.commit_seconds.observe(seconds)
         if outcome.notices:
             self.deliverer.nudge()
+        if outcome.activate:
+            self.desk.work.nudge()
+        if outcome.ordered:
+            contracts = (*self.settings.contracts.values(), *self.desk.contracts())
+            self.pipeline.translate = _translator(self.settings, contracts)
         for verify in outcome.verify:
             self.watch.look_soon(verify.device, verify.after_s)
 
 
-def _translator(settings: Settings) -> Translator:
-    return Translator(settings.contracts.values(), routes(settings.sinks), settings.customers)
+def _translator(settings: Settings, contracts: Iterable[Contract] = ()) -> Translator:
+    return Translator(contracts, routes(settings.sinks), settings.customers)
 
 
 def _addresses(settings: Settings) -> dict[str, str]:

@@ -22,6 +22,7 @@ from netopsd.core.beliefs import (
     UsageRecord,
 )
 from netopsd.core.inventory import Device, Service
+from netopsd.core.ordered import Order, OrderItem, OrderNote, OrderState
 from netopsd.core.world import World
 from netopsd.ports import Clock
 from netopsd.store.read import Reader, Span
@@ -120,3 +121,21 @@ class History:
         span = Span(since=since)
         found = await asyncio.to_thread(self._reader.usage, service=service, span=span, limit=most)
         return found[offset:]
+
+    async def orders(
+        self, states: Sequence[OrderState], limit: int, offset: int
+    ) -> Sequence[Order]:
+        most = limit + offset
+        found = await asyncio.to_thread(self._reader.orders, states=states, limit=most)
+        return found[offset:]
+
+    async def order(self, id: str) -> Order | None:
+        found = await asyncio.to_thread(self._reader.orders, id=id or "\0", limit=1)
+        return found[0] if found else None
+
+    async def order_items(self, id: str) -> Sequence[OrderItem]:
+        return await asyncio.to_thread(self._reader.order_items, id)
+
+    async def order_notes(self, id: str) -> Sequence[OrderNote]:
+        found = await asyncio.to_thread(self._reader.order_notes, id)
+        return found[::-1]

@@ -55,6 +55,11 @@ _REPLACE = {
     tables.TicketRow: "title = excluded.title, status = excluded.status,"
     " severity = excluded.severity, priority = excluded.priority, services = excluded.services,"
     " changed_at = excluded.changed_at WHERE excluded.changed_at >= changed_at",
+    # Messages of one account come in order, so the latest is what is true.
+    tables.ServiceRow: "name = excluded.name, customer = excluded.customer,"
+    " account = excluded.account, currency = excluded.currency,"
+    " monthly_fee_minor = excluded.monthly_fee_minor, target = excluded.target,"
+    " active = excluded.active",
 }
 
 

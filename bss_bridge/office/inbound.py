@@ -141,6 +141,21 @@ class _Ticket(_Said):
     lastUpdate: AwareDatetime
 
 
+class _Price(_Said):
+    unit: str = Field(pattern="^[A-Z]{3}$")
+    monthlyFeeMinor: Minor
+    target: Share
+
+
+class _Service(_Said):
+    id: str
+    name: str
+    state: str = Field(pattern="^(active|terminated)$")
+    relatedParty: tuple[_Ref, ...]
+    billingAccount: _Ref
+    price: _Price | None = None
+
+
 class _BudgetService(_Said):
     service: _Ref
     period: str
@@ -161,7 +176,8 @@ def rows_of(message: Message) -> list[tables.Row]:
     under, read = found
     try:
         body = _parsed(message.body)
-        return [read(message, body["event"][under])]
+        row = read(message, body["event"][under])
+        return [] if row is None else [row]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Refused(f"{message.topic} {message.key}: {_short(error)}") from error
 
@@ -310,6 +326,23 @@ def _budget(message: Message, said: Any) -> tables.Row:
     )
 
 
+def _service(message: Message, said: Any) -> tables.Row | None:
+    service = _Service.model_validate(said)
+    price = service.price
+    if price is None:
+        return None  # monitored, but nobody pays for it
+    return tables.ServiceRow(
+        id=service.id,
+        name=service.name,
+        customer=_party(service.relatedParty),
+        account=service.billingAccount.id,
+        currency=price.unit,
+        monthly_fee_minor=price.monthlyFeeMinor,
+        target=f"{price.target:f}",
+        active=service.state == "active",
+    )
+
+
 def _party(parties: tuple[_Ref, ...]) -> str:
     return next((party.id for party in parties if party.role == "customer"), "")
 
@@ -322,7 +355,7 @@ def _stamp_or_none(at: datetime | None) -> str | None:
     return None if at is None else stamp(at)
 
 
-_Reader = Callable[[Message, Any], tables.Row]
+_Reader = Callable[[Message, Any], tables.Row | None]
 _READERS: dict[str, tuple[str, _Reader]] = {
     "usage.record": ("usage", _usage),
     "sla.violation": ("slaViolation", _violation),
@@ -331,4 +364,5 @@ _READERS: dict[str, tuple[str, _Reader]] = {
     "care.notice": ("careNotice", _care),
     "outage.": ("serviceProblem", _outage),
     "ticket.": ("troubleTicket", _ticket),
+    "service.": ("service", _service),
 }

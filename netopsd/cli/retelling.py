@@ -80,18 +80,24 @@ def _notice(notice: Notice) -> tuple[str, str]:
     match notice:
         case o.AlarmNotice():
             alarm = notice.alarm
-            return f"alarm {notice.what}", f"{alarm.key} {alarm.severity}: {alarm.why}"
+            said = f"alarm {notice.what}", f"{alarm.key} {alarm.severity}: {alarm.why}"
         case o.TicketNotice():
             ticket = notice.ticket
-            return f"ticket {notice.what}", f"{ticket.id} {ticket.title}: {ticket.why}"
+            said = f"ticket {notice.what}", f"{ticket.id} {ticket.title}: {ticket.why}"
         case o.OutageNotice():
             planned = " (planned)" if notice.planned else ""
-            return f"outage {notice.what}", f"{notice.outage.id} {notice.cause}{planned}"
+            said = f"outage {notice.what}", f"{notice.outage.id} {notice.cause}{planned}"
         case o.BudgetNotice():
-            return "budget", f"{notice.period.service}: {notice.burn} % of the downtime budget used"
+            said = "budget", f"{notice.period.service}: {notice.burn} % of the downtime budget used"
         case o.ViolationNotice():
             broken = notice.violation
-            return "violation", f"{broken.id}: {broken.availability} is below {broken.below}"
+            said = "violation", f"{broken.id}: {broken.availability} is below {broken.below}"
         case o.UsageNotice():
             record = notice.record
-            return "usage", f"{record.key}: {record.in_octets} in, {record.out_octets} out"
+            said = "usage", f"{record.key}: {record.in_octets} in, {record.out_octets} out"
+        case o.OrderNotice():
+            order = notice.order
+            said = f"order {notice.what}", f"{order.id} {order.state}: {notice.note}"
+        case o.ServiceNotice():
+            said = f"service {notice.what}", f"{notice.ordered.id} by {notice.ordered.order}"
+    return said

@@ -107,6 +107,7 @@ class FilesTable(BaseModel):
     rules: StrictStr = "rules.toml"
     tables: StrictStr = "tables.toml"
     yang: StrictStr = "yang.toml"
+    templates: StrictStr = "services"  # a folder
     services: StrictStr = "services.toml"
     customers: StrictStr = "customers.toml"
 
@@ -125,6 +126,7 @@ class DaemonFile(BaseModel):
     traps: Table = {}
     snmp: Table = {}
     netconf: Table = {}
+    activation: Table = {}
     mqtt: Table | None = None
     collect: Table = {}
     sink: tuple[Table, ...] = ()

@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from bss_bridge.settings import Contract, Customer, FileSinkSettings, SinkSettings
 from collectors.mqtt.settings import CollectSettings, MqttSettings
-from collectors.netconf.settings import NetconfSettings, ViewsFile
+from collectors.netconf.settings import ActivationSettings, NetconfSettings, ViewsFile
+from collectors.netconf.templates import Template
 from collectors.snmp_poll.settings import Credentials, SnmpPollSettings, TableSpec, Target
 from collectors.snmp_trap.settings import TrapSettings
 from netopsd.core.inventory import Inventory
 from netopsd.errors import BadConfiguration
 from netopsd.settings import daemon
+from netopsd.settings.activation import read_templates
 from netopsd.settings.checks import validate, words_of
 from netopsd.settings.files import Source
 from netopsd.settings.mqtt import check_mqtt, read_mqtt
@@ -49,6 +51,8 @@ class Settings:
     snmp: SnmpPollSettings
     netconf: NetconfSettings
     netconf_devices: NetconfDevices
+    activation: ActivationSettings
+    templates: Mapping[str, Template]  # of services, by name
     mqtt: MqttSettings | None  # None: no broker
     collect: CollectSettings
     views: ViewsFile
@@ -130,6 +134,8 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
     tables = read_tables(reading, main.files.tables)
     names = None if tables is None else [table.name for table in tables]
     netconf = validate(NetconfSettings, main.netconf, source, ("netconf",), problems)
+    activation = validate(ActivationSettings, main.activation, source, ("activation",), problems)
+    templates = read_templates(reading, main.files.templates)
     files = (main.files.devices, main.files.yang)
     network = read_network(reading, files, names, snmp or SnmpPollSettings())
     mqtt = read_mqtt((main.mqtt, main.collect), source, reading.folder, problems)
@@ -155,6 +161,8 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
         snmp=snmp,
         netconf=netconf,
         netconf_devices=network.netconf,
+        activation=activation or ActivationSettings(),
+        templates=templates,
         mqtt=mqtt.broker,
         collect=mqtt.collect,
         views=network.views,

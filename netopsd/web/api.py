@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer
 
 from netopsd.core.beliefs import Reach, TicketStatus
 from netopsd.core.model import TicketAct
-from netopsd.web import alarms
+from netopsd.web import alarms, orders
 from netopsd.web.house import House, Limit, Offset, Word, by, counted
 from netopsd.web.words import (
     DeviceOut,
@@ -40,6 +40,7 @@ def router(house: House) -> APIRouter:
         dependencies=[Depends(HTTPBearer(auto_error=False, description="see docs/metrics.md"))],
     )
     alarms.add(api, house)
+    orders.add(api, house)
     _tickets(api, house)
     _sla_and_usage(api, house)
     _outbox(api, house)

@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from netopsd.ports import Clock
 from netopsd.web.access import Caller
 from netopsd.web.guard import CALLER
-from netopsd.web.reads import Acts, Kept, Messages, Now
+from netopsd.web.reads import Acts, Kept, Messages, Now, Orders
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="at most this many")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000, description="after this many")]
@@ -26,6 +26,7 @@ class House:
     kept: Kept
     messages: Messages
     acts: Acts
+    orders: Orders
 
 
 def by(request: Request) -> str:

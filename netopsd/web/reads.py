@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from netopsd.core.beliefs import (
     Alarm,
@@ -19,7 +19,8 @@ from netopsd.core.beliefs import (
 )
 from netopsd.core.inventory import Device, Service
 from netopsd.core.model import Input
-from netopsd.ports import Pending
+from netopsd.core.ordered import Order, OrderItem, OrderNote, OrderState
+from netopsd.ports import Difference, Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,32 @@ class Kept(Protocol):
         self, service: str, since: datetime | None, limit: int, offset: int
     ) -> Sequence[UsageRecord]:
         """Return usage records that start at `since` or later, newest first; "": all services."""
+        ...
+
+    async def orders(
+        self, states: Sequence[OrderState], limit: int, offset: int
+    ) -> Sequence[Order]:
+        """Return orders in any of `states` (none given: all), newest first."""
+        ...
+
+    async def order(self, id: str) -> Order | None: ...
+
+    async def order_items(self, id: str) -> Sequence[OrderItem]: ...
+
+    async def order_notes(self, id: str) -> Sequence[OrderNote]:
+        """Return an order's notes, oldest first."""
+        ...
+
+
+class Orders(Protocol):
+    """The desk that takes service orders. `document` is an order file's content."""
+
+    async def place(self, document: Mapping[str, Any], by: str) -> str:
+        """Take an order in, durably; return its id. Raises NotAllowed, in words."""
+        ...
+
+    async def compare(self, document: Mapping[str, Any]) -> Sequence[tuple[str, str, Difference]]:
+        """Return (item, service, difference) for each device; raises as `place` does."""
         ...
 
 

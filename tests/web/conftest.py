@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
@@ -31,9 +32,10 @@ from netopsd.core.beliefs import (
 )
 from netopsd.core.inventory import Device, Service
 from netopsd.core.model import Acknowledge, Input, Resource
+from netopsd.core.ordered import Action, Endpoint, Order, OrderItem, OrderNote, OrderState
 from netopsd.errors import NotAllowed
 from netopsd.metrics import Figures
-from netopsd.ports import Message, Pending
+from netopsd.ports import Difference, Message, Pending
 from netopsd.web.access import Access
 from netopsd.web.guard import Guard
 from netopsd.web.house import House
@@ -83,6 +85,7 @@ class Beliefs:
     acts: list[Input] = field(default_factory=list)
     parked: list[tuple[int, str]] = field(default_factory=list)
     retried: list[int] = field(default_factory=list)
+    placed: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)
     refusal: Exception | None = None
     first_looks: bool = True
     text: str = "fibre cut"
@@ -156,6 +159,43 @@ class Beliefs:
                 out_octets=5, covered_s=300.0, completeness=Decimal("1.0000"),
             )
         ]  # fmt: skip
+
+    async def orders(
+        self, states: Sequence[OrderState], limit: int, offset: int
+    ) -> Sequence[Order]:
+        order = await self.order("SO-1")
+        assert order is not None
+        return [order][offset : offset + limit] if not states or order.state in states else []
+
+    async def order(self, id: str) -> Order | None:
+        if id != "SO-1":
+            return None
+        return Order(
+            id=id, description=self.text, sha256="0", items=("1",), state=OrderState.IN_PROGRESS,
+            placed_by="crm", placed_at=NOON, changed_at=NOON,
+        )  # fmt: skip
+
+    async def order_items(self, id: str) -> Sequence[OrderItem]:
+        ends = (Endpoint(device="osl-gw1", inputs=(("port", "ge-0/0/1"),)),)
+        return [
+            OrderItem(
+                order=id, number="1", action=Action.ADD, service="vpn-acme", template="l2vpn",
+                endpoints=ends, why=self.text, changed_at=NOON,
+            )
+        ]  # fmt: skip
+
+    async def order_notes(self, id: str) -> Sequence[OrderNote]:
+        state = OrderState.ACKNOWLEDGED
+        return [OrderNote(order=id, item="", at=NOON, by="crm", text=self.text, state=state)]
+
+    async def place(self, document: Mapping[str, Any], by: str) -> str:
+        if document["item"][0]["service"] == "taken":
+            raise NotAllowed("service 'taken' is active already")
+        self.placed.append((document, by))
+        return "SO-1"
+
+    async def compare(self, document: Mapping[str, Any]) -> Sequence[tuple[str, str, Difference]]:
+        return [("1", "vpn-acme", Difference(device="osl-gw1", lines=("+ vlan = 7",)))]
 
     async def pending(self, limit: int = 1000) -> Sequence[Pending]:
         message = Message(
@@ -231,7 +271,9 @@ def built() -> Built:
     clock = ManualClock(NOON)
     series = Series(clock)
     figures = Figures(clock=clock, version="0.1.0")
-    house = House(clock=clock, now=beliefs, kept=beliefs, messages=beliefs, acts=beliefs)
+    house = House(
+        clock=clock, now=beliefs, kept=beliefs, messages=beliefs, acts=beliefs, orders=beliefs
+    )
     page = Page(clock=clock, series=series, own=figures.text, families=sla_families(beliefs.sla))
     return Built(beliefs, series, figures, house, page, application(house, page, "0.1.0"))
 
