@@ -27,6 +27,7 @@ def main() -> int:
         said = _altered(read(args.scenario), args)
         if args.command == "check":
             print(f"{args.scenario}: {len(said.device)} devices, {len(said.at)} events")
+            _print_host_keys(said, args.scenario.parent)
             return 0
         return asyncio.run(_run(said, args))
     except (BadScenario, BadRecording) as error:
@@ -46,6 +47,7 @@ def _arguments() -> argparse.ArgumentParser:
         command.add_argument("scenario", type=Path)
         command.add_argument("--seed", type=int, help="instead of the scenario's")
         command.add_argument("--port", type=int, help="instead of the scenario's; 0 picks one")
+        command.add_argument("--netconf-port", type=int, help="instead of the scenario's (TCP)")
         command.add_argument("--traps-to", metavar="ADDRESS:PORT", help="where every trap goes")
     run.add_argument("--for", dest="lasting", metavar="60s", help="end by itself after so long")
     run.add_argument("--truth", type=Path, metavar="FILE", help="append what happens, JSON lines")
@@ -57,7 +59,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 def _altered(said: Scenario, args: argparse.Namespace) -> Scenario:
     """Return the scenario with what the command line says instead."""
-    chosen = {"seed": args.seed, "port": args.port}
+    chosen = {"seed": args.seed, "port": args.port, "netconf_port": args.netconf_port}
     update = {key: value for key, value in chosen.items() if value is not None}
     said = said.model_copy(update={"network": said.network.model_copy(update=update)})
     if not args.traps_to:
@@ -68,6 +70,17 @@ def _altered(said: Scenario, args: argparse.Namespace) -> Scenario:
     where = {"address": address, "port": int(port)}
     targets = said.traps or (TrapTarget(),)
     return said.model_copy(update={"traps": tuple(one.model_copy(update=where) for one in targets)})
+
+
+def _print_host_keys(said: Scenario, folder: Path) -> None:
+    """Print what one pins of each device that speaks NETCONF."""
+    speaking = [device for device in said.device if device.netconf is not None]
+    if speaking:
+        from simulators.front import known_key  # loads the SSH server
+
+        for device in speaking:
+            line = known_key(said, device, folder).export_public_key("openssh").decode().strip()
+            print(f"{device.name} {line}")
 
 
 async def _run(said: Scenario, args: argparse.Namespace) -> int:

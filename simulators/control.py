@@ -70,10 +70,15 @@ class Control:
                     }
                     for port in device.ports
                 },
+                **self._netconf(device.name),
             }
             for device in self._server.network.devices.values()
         }
         return {"at": self._server.truth.at(now), "t": now, "devices": devices}
+
+    def _netconf(self, device: str) -> dict[str, Any]:
+        front = self._server.fronts.get(device)
+        return {"netconf": front.truth()} if front is not None else {}
 
     def _counts(self) -> dict[str, Any]:
         return {"counts": self._server.counts()}
@@ -104,5 +109,8 @@ def listed(server: Server, said: Scenario) -> list[dict[str, Any]]:
         one |= (
             {"user": device.said.user} if device.said.user else {"community": device.said.community}
         )
+        front = server.fronts.get(device.name)
+        if front is not None:
+            one["netconf"] = {"port": front.port, "host_key": front.host_key_line}
         found.append(one)
     return found

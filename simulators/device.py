@@ -26,6 +26,7 @@ class Port:
     __slots__ = (
         "admin_up",
         "changed",
+        "discontinuity",
         "down_s",
         "down_since",
         "errors",
@@ -50,6 +51,7 @@ class Port:
         self.faults: set[str] = set()
         self.was_up, self.was_admin = self.up, self.admin_up
         self.down_s, self.down_since = 0.0, 0.0
+        self.changed = self.discontinuity = 0.0  # when, scenario's seconds
 
     @property
     def sound(self) -> bool:
@@ -90,6 +92,7 @@ class Device:
         self.random = Random(f"{seed}:{said.name}")
         self.salt = self.random.random() * tau
         self.booted = -said.uptime  # sysUpTime's zero
+        self.powered_on = -said.uptime
         self.engine_booted = -said.uptime
         self.boots = said.boots
         self.powered = True
@@ -125,6 +128,8 @@ class Device:
             "table_changed": number(0, TICKS),
         }
         for at, port in enumerate(self.ports):
+            port.changed = port.discontinuity = self.powered_on
+            facts["alias", at] = octets(port.said.alias)
             facts["mac", at] = octets(b"\x02" + digest[:3] + at.to_bytes(2, "big"))
             facts["admin", at] = number(UP if port.admin_up else DOWN)
             facts["oper", at] = number(UP if port.up else DOWN)
@@ -225,7 +230,7 @@ class Device:
             if up != port.was_up:
                 port.was_up = up
                 port.down_s += now - port.down_since if up else 0.0
-                port.down_since = now
+                port.down_since = port.changed = now
                 self.put(("oper", at), number(UP if up else DOWN))
                 self.put(("changed", at), number(self.uptime_ticks(now), TICKS))
                 changed.append(port)
@@ -238,6 +243,11 @@ class Device:
             said = {key: value for key, value in update.items() if value is not None}
             port.said = port.said.model_copy(update=said)
 
+    def describe(self, port: Port, alias: str) -> None:
+        """Make `alias` the ifAlias of `port`."""
+        port.said = port.said.model_copy(update={"alias": alias})
+        self.put(("alias", self.ports.index(port)), octets(alias))
+
     def show(self, ports: Sequence[Port], value: int, now: float, discontinuity: bool) -> None:
         """Make the octet counters of `ports` show `value`; say so unless told not to."""
         for port in ports:
@@ -246,17 +256,19 @@ class Device:
             if not value:
                 port.errors.show(0, now)
             if discontinuity:
+                port.discontinuity = now
                 ticks = number(self.uptime_ticks(now), TICKS)
                 self.put(("discontinuity", self.ports.index(port)), ticks)
 
     def boot(self, now: float) -> None:
         """Start anew: clocks and counters at zero, one more boot."""
-        self.booted = self.engine_booted = now
+        self.booted = self.engine_booted = self.powered_on = now
         self.boots += 1
         self.put("boots", number(self.boots))
         self.put("table_changed", number(0, TICKS))
         self.show(self.ports, 0, now, discontinuity=False)
-        for at in range(len(self.ports)):
+        for at, port in enumerate(self.ports):
+            port.changed = port.discontinuity = now
             self.put(("discontinuity", at), number(0, TICKS))
             self.put(("changed", at), number(0, TICKS))
 

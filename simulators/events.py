@@ -9,7 +9,7 @@ from simulators import notify
 from simulators.device import Device, Port
 from simulators.network import Network
 from simulators.notify import plain
-from simulators.scenario import KEYS, At, key_of
+from simulators.scenario import KEYS, NETCONF, At, key_of
 from simulators.wire import name, oid
 
 Do = Callable[[Network, At, float], None]
@@ -80,8 +80,11 @@ def _flap(network: Network, at: At, now: float) -> None:
 
 def _admin(up: bool, network: Network, at: At, now: float) -> None:
     device = _device(network, at)
-    device.port(at.port).admin_up = up
+    port = device.port(at.port)
+    port.admin_up = up
     network.settle(now, [device])
+    if device.name in network.fronts:
+        network.fronts[device.name].configured(port, now)
 
 
 def _power(on: bool, network: Network, at: At, now: float) -> None:
@@ -187,6 +190,10 @@ def _quality(what: str, network: Network, at: At, now: float) -> None:
     setattr(_device(network, at), what, at.by if what == "delay" else at.p)
 
 
+def _netconf(network: Network, at: At, now: float) -> None:
+    network.fronts[at.device].do(at, now)
+
+
 DO: dict[str, Do] = {
     "port_down": partial(_port_fault, True),
     "port_up": partial(_port_fault, False),
@@ -214,4 +221,5 @@ DO: dict[str, Do] = {
     "loss": partial(_quality, "loss"),
     "delay": partial(_quality, "delay"),
     "duplicate": partial(_quality, "duplicate"),
+    **dict.fromkeys(NETCONF, _netconf),
 }

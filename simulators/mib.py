@@ -55,7 +55,7 @@ class Make(NamedTuple):
     storages: int
     sensors: int
     peers: tuple[scenario.Peer, ...]
-    ports: tuple[tuple[str, str, float, int, int], ...]  # name, alias, speed, type, ifIndex
+    ports: tuple[tuple[str, float, int, int], ...]  # name, speed, type, ifIndex
 
 
 def make(device: scenario.Device, indexes: Sequence[int]) -> Make:
@@ -67,7 +67,7 @@ def make(device: scenario.Device, indexes: Sequence[int]) -> Make:
     )
     ports = device.ports if isinstance(device.ports, tuple) else ()
     listed = tuple(
-        (port.name, port.alias, port.speed, port.type, index)
+        (port.name, port.speed, port.type, index)
         for port, index in zip(ports, indexes, strict=True)
     )
     return Make(
@@ -105,7 +105,7 @@ def _interfaces(made: Make) -> list[Row]:
         (oid("1.3.6.1.2.1.2.1.0"), number(len(made.ports))),
         (oid("1.3.6.1.2.1.31.1.5.0"), Fact("table_changed")),
     ]
-    for at, (_, _, _, _, index) in enumerate(made.ports):
+    for at, (_, _, _, index) in enumerate(made.ports):
         columns = {**_if_texts(made, at), **_if_counters(at)}
         found += [((*IF, column, index), source) for column, source in columns.items()]
         wide = _ifx(made, at)
@@ -114,7 +114,7 @@ def _interfaces(made: Make) -> list[Row]:
 
 
 def _if_texts(made: Make, at: int) -> dict[int, Source]:
-    label, _, speed, kind, index = made.ports[at]
+    label, speed, kind, index = made.ports[at]
     return {
         1: number(index),
         2: octets(label),
@@ -144,7 +144,7 @@ def _if_counters(at: int) -> dict[int, Source]:
 
 
 def _ifx(made: Make, at: int) -> dict[int, Source]:
-    label, alias, speed, _, _ = made.ports[at]
+    label, speed, _, _ = made.ports[at]
     none32, none64 = number(0, COUNTER32), number(0, COUNTER64)
     found: dict[int, Source] = {1: octets(label), 2: none32, 3: none32, 4: none32, 5: none32}
     if made.wide:
@@ -163,7 +163,7 @@ def _ifx(made: Make, at: int) -> dict[int, Source]:
         15: number(int(speed / 1e6), GAUGE32),
         16: number(2),
         17: number(1),
-        18: octets(alias),
+        18: Fact(("alias", at)),
         19: Fact(("discontinuity", at)),
     }
     return found

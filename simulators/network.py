@@ -6,9 +6,10 @@ Pure but for what it is given to talk to: time is passed in, truth and traps go 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 from simulators import mib, notify, scenario
 from simulators.device import Device, Port
@@ -21,6 +22,22 @@ from simulators.wire import number
 
 Tell = Callable[[Device, Told, "scenario.At | None"], None]
 Act = Callable[[float], None]
+
+
+class Front(Protocol):
+    """A management server of a device beside its SNMP agent."""
+
+    def settled(self, changed: Sequence[Port], now: float) -> None:
+        """Hear that states were worked out anew; `changed` are ports whose ifOperStatus changed."""
+        ...
+
+    def do(self, at: scenario.At, now: float) -> None:
+        """Do one of scenario.NETCONF's events."""
+        ...
+
+    def configured(self, port: Port, now: float) -> None:
+        """Hear that somebody changed a port's configuration at the device itself."""
+        ...
 
 
 class Network:
@@ -37,6 +54,7 @@ class Network:
         self._due: list[tuple[float, int, Act]] = []
         self._order = 0
         self._numbers = 0
+        self.fronts: dict[str, Front] = {}
 
     def _build(self, said: scenario.Device, folder: Path) -> Device:
         if said.replay:
@@ -116,6 +134,8 @@ class Network:
         for name, ports in changed.items():
             for port in ports:
                 self.trap(touched[name], notify.link(port, port.up), now)
+            if name in self.fronts:
+                self.fronts[name].settled(ports, now)
 
     def _say_device(self, device: Device, now: float) -> None:
         state = "answers" if device.answers else "silent"

@@ -12,13 +12,30 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from simulators import lies, notify
-from simulators.scenario import KEYS, At, Device, Link, Network, Port, Scenario, TrapTarget, User
+from simulators.scenario import (
+    KEYS,
+    NETCONF,
+    At,
+    Device,
+    Link,
+    Netconf,
+    NetconfFault,
+    NetconfUser,
+    Network,
+    Port,
+    Scenario,
+    TrapTarget,
+    User,
+)
 from simulators.wire import oid
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 TABLES: dict[str, type[BaseModel]] = {
     "network": Network,
     "user": User,
+    "netconf_user": NetconfUser,
+    "netconf": Netconf,
+    "faults": NetconfFault,
     "device": Device,
     "ports": Port,
     "link": Link,
@@ -65,7 +82,7 @@ def event(data: Mapping[str, Any], scenario: Scenario) -> At:
         at = At.model_validate(data)
     except ValidationError as error:
         raise BadScenario(_explain(Path("event"), error)) from error
-    problems = _check_event("event", at, _ports(scenario), {link.name for link in scenario.link})
+    problems = _check_event("event", at, scenario, _ports(scenario))
     if problems:
         raise BadScenario(problems)
     return at
@@ -156,10 +173,10 @@ def _ports(scenario: Scenario) -> dict[str, set[str] | None]:
 
 def _check(scenario: Scenario, folder: Path) -> list[str]:
     ports, users = _ports(scenario), {user.name for user in scenario.user}
-    links = {link.name for link in scenario.link}
     problems = _check_unique(scenario)
     for device in scenario.device:
         problems += _check_device(device, users, folder)
+        problems += _check_netconf(device, scenario, folder)
     for number, user in enumerate(scenario.user, 1):
         problems += _check_user(f"user[{number}]", user)
     for number, link in enumerate(scenario.link, 1):
@@ -171,7 +188,7 @@ def _check(scenario: Scenario, folder: Path) -> list[str]:
             said = near(target.user, users)
             problems.append(f'traps[{number}].user: no user "{target.user}".{said}')
     for number, at in enumerate(scenario.at, 1):
-        problems += _check_event(f"at[{number}]", at, ports, links)
+        problems += _check_event(f"at[{number}]", at, scenario, ports)
     return problems
 
 
@@ -256,7 +273,7 @@ def _check_port(
 
 
 def _check_event(
-    where: str, at: At, ports: Mapping[str, set[str] | None], links: set[str]
+    where: str, at: At, scenario: Scenario, ports: Mapping[str, set[str] | None]
 ) -> list[str]:
     if at.do not in KEYS:
         return [f'{where}.do: no event "{at.do}".{near(at.do, KEYS)}']
@@ -269,9 +286,55 @@ def _check_event(
         problems.append(f"{where}.{key}: {at.do} takes {takes}.{near(key, needs | may)}")
     if "device" in needs and "device" in said:
         problems += _check_port(where, at.device, at.port, ports)
-    if "link" in needs and "link" in said and at.link not in links:
+    if (
+        "link" in needs
+        and "link" in said
+        and at.link not in (links := [link.name for link in scenario.link])
+    ):
         problems.append(f'{where}.link: no link "{at.link}".{near(at.link, links)}')
     problems += _check_told(where, at)
     if at.do == "lie" and at.mode not in lies.MODES and at.mode != "none":
         problems.append(f'{where}.mode: no lie "{at.mode}".{near(at.mode, lies.MODES)}')
+    if at.do in NETCONF:
+        problems += _check_netconf_event(where, at, scenario)
     return problems
+
+
+def _check_netconf(device: Device, scenario: Scenario, folder: Path) -> list[str]:
+    said = device.netconf
+    if said is None:
+        return []
+    where = f"device {device.name}.netconf"
+    known = [user.name for user in scenario.netconf_user]
+    problems = [
+        f'{where}.users: no [[netconf_user]] "{name}".{near(name, known)}'
+        for name in said.users
+        if name not in known
+    ]
+    if not known:
+        problems.append(f"{where}: nobody may log in; add a [[netconf_user]]")
+    if said.host_key and not (folder / said.host_key).is_file():
+        problems.append(f"{where}.host_key: no file {folder / said.host_key}")
+    for number, fault in enumerate(said.faults, 1):
+        problems += _check_fault(f"{where}.faults[{number}].kind", fault.kind)
+    return problems
+
+
+def _check_netconf_event(where: str, at: At, scenario: Scenario) -> list[str]:
+    device = next((one for one in scenario.device if one.name == at.device), None)
+    if device is None:
+        return []  # said already
+    if device.netconf is None:
+        return [f"{where}.device: {at.do} needs netconf = true at device {device.name}"]
+    if at.do == "netconf_fault" and at.mode != "none":
+        return _check_fault(f"{where}.mode", at.mode)
+    if at.do == "host_key" and at.mode not in ("new", "old"):
+        return [f'{where}.mode: write "new" or "old"']
+    return []
+
+
+def _check_fault(where: str, kind: str) -> list[str]:
+    from simulators.netconf.faults import FaultKind  # loads the SSH server
+
+    kinds = [known.value for known in FaultKind]
+    return [] if kind in kinds else [f'{where}: no fault "{kind}".{near(kind, kinds)}']

@@ -77,6 +77,43 @@ class Peer(Said):
     up: bool = True
 
 
+class NetconfUser(Said):
+    """Who may log in to the NETCONF servers, by password or public key ("ssh-ed25519 AAAA…")."""
+
+    name: str = Field(min_length=1, max_length=64)
+    password: str = ""
+    public_key: str = ""
+    edit: bool = False  # may change configuration; else it may only read
+
+
+class NetconfFault(Said):
+    """A fault from the start on, at operation `rpc` or any (simulators/netconf/faults.py)."""
+
+    kind: str
+    rpc: str = ""
+    times: int = Field(default=1_000_000, ge=1)
+    pause: Seconds = 0.05
+    lasts: Seconds = 0.5
+
+
+class Netconf(Said):
+    """`netconf = true` or a table of these: the device speaks NETCONF beside SNMP."""
+
+    port: int = Field(default=0, ge=0, le=65535)  # 0: the network's netconf_port
+    users: tuple[str, ...] = ()  # of [[netconf_user]]; none means all
+    host_key: str = ""  # a private key file; "" derives one from the seed and the device's name
+    base_1_1: bool = True
+    candidate: bool = True
+    nmda: bool = True
+    subscribed: bool = False  # RFC 8639 beside RFC 5277
+    faults: tuple[NetconfFault, ...] = ()
+
+
+def spoken(said: object) -> object:
+    """Return true as a table without keys, false as nothing."""
+    return ({} if said else None) if isinstance(said, bool) else said
+
+
 class Device(Said):
     """One network element, or `count` of them: then `{n}` in the name counts from 1, and the
     addresses go on from the first (….0 and ….255 are left out)."""
@@ -110,6 +147,7 @@ class Device(Said):
     moving: bool = False  # a recorded device's clock and octets go on from what was recorded
     max_message: int = Field(default=1472, ge=484, le=65507)
     traps: bool = True
+    netconf: Annotated[Netconf | None, BeforeValidator(spoken)] = None
     lie: str = ""
     loss: Share = 0.0
     delay: Seconds = 0.0
@@ -171,12 +209,19 @@ class At(Said):
     values: tuple[tuple[str, str, int | str], ...] = ()
     version: Version | None = None
     inform: bool | None = None
+    alarm: str = ""  # alarm-type-id
+    qualifier: str = ""
+    severity: Literal["critical", "major", "minor", "warning", "indeterminate"] = "major"
+    resource: str = ""  # instance-identifier; of the port where one is named
+    text: str = ""
+    rpc: str = ""
 
 
 class Network(Said):
     """The `[network]` table."""
 
     port: int = Field(default=11161, ge=0, le=65535)  # 0 picks a free one
+    netconf_port: int = Field(default=8830, ge=0, le=65535)  # TCP; 0: a free one for each device
     community: str = "public"
     seed: int = 1
     swing: Share = 0.3  # how far rates swing around their mean
@@ -188,6 +233,7 @@ class Scenario(Said):
 
     network: Network = Network()
     user: tuple[User, ...] = ()
+    netconf_user: tuple[NetconfUser, ...] = ()
     device: tuple[Device, ...] = Field(min_length=1)
     link: tuple[Link, ...] = ()
     traps: tuple[TrapTarget, ...] = ()
@@ -223,9 +269,21 @@ KEYS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("loss", "device p", ""),
         ("delay", "device by", ""),
         ("duplicate", "device p", ""),
+        ("alarm_raise", "device alarm", "port resource severity text qualifier"),
+        ("alarm_clear", "device alarm", "port resource text qualifier"),
+        ("netconf_down", "device", ""),
+        ("netconf_up", "device", ""),
+        ("netconf_cut", "device", ""),
+        ("netconf_forget", "device", ""),
+        ("netconf_fault", "device mode", "rpc times"),
+        ("host_key", "device mode", ""),
     )
 }
 """Every event: the keys it needs, the keys it may have (besides `after` and `do`)."""
+NETCONF = frozenset(
+    {"alarm_raise", "alarm_clear", "host_key"} | {do for do in KEYS if do.startswith("netconf_")}
+)
+"""The events that need a device with NETCONF."""
 
 
 def key_of(field: str) -> str:

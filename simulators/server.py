@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simulators import agent, events
 from simulators.device import Device
@@ -24,6 +25,9 @@ from simulators.notify import Told
 from simulators.scenario import At, Scenario
 from simulators.teller import Teller
 from simulators.truth import Truth
+
+if TYPE_CHECKING:
+    from simulators.front import Front
 
 IP_PKTINFO = 8  # Linux; Python names it from 3.12 on
 SO_BINDTODEVICE = 25
@@ -54,7 +58,22 @@ class Server:
         self.port = 0
         self._begun = False
         self._due = inf  # when the next event is
+        self._advancing = False
         self.unknown = 0  # datagrams to addresses nobody has
+        self.fronts = self._fronts(folder)
+
+    def _fronts(self, folder: Path) -> dict[str, Front]:
+        """Return the NETCONF servers by device, not started."""
+        speaking = [d for d in self.network.devices.values() if d.said.netconf is not None]
+        if not speaking:
+            return {}
+        from simulators.front import Front  # loads the SSH server
+
+        return {
+            device.name: Front(device, self.network, self.current, device.said.netconf, folder)
+            for device in speaking
+            if device.said.netconf is not None
+        }
 
     def now(self) -> float:
         """Return the scenario's second."""
@@ -80,6 +99,9 @@ class Server:
         for device in self.network.devices.values():
             device.settle(now)
         self.network.opening(now)
+        for name, front in self.fronts.items():
+            await front.start()
+            self.network.fronts[name] = front
         if not hold:
             self.begin(0.0)
         self._tasks.append(asyncio.create_task(self._sample(), name="truth"))
@@ -109,6 +131,8 @@ class Server:
             self._sock.close()
             self._strange.close()
             self._sock = None
+        for front in self.fronts.values():
+            await front.close()
         for device in self.network.devices.values():
             self.network.octets(device, "end", now)
         self.truth.say("end", now, **self.counts(), **self.network.totals(now))
@@ -125,6 +149,7 @@ class Server:
             "traps": self.teller.sent,
             "informs_acknowledged": self.teller.acknowledged,
             "informs_given_up": self.teller.given_up,
+            "netconf_rpcs": sum(front.simulator.rpcs for front in self.fronts.values()),
         }
 
     def do(self, at: At) -> None:
@@ -145,13 +170,17 @@ class Server:
         its own time on, however late the loop gets to it, and no counter is seen to go back.
         """
         now = self.now()
-        if self._due <= now:
+        if self._due <= now and not self._advancing:
             self._advance()
             now = self.now()
         return now
 
     def _advance(self) -> None:
-        self.network.advance(self.now())
+        self._advancing = True
+        try:
+            self.network.advance(self.now())
+        finally:
+            self._advancing = False
         if self._timer:
             self._timer.cancel()
         due = self.network.next_due()

@@ -52,6 +52,17 @@ class Datastores:
     def discard(self) -> None:
         self.candidate = copy.deepcopy(self.running)
 
+    def configured(self, port: str, *, enabled: bool) -> None:
+        """Write into running, and an untouched candidate, what was configured at the device."""
+        untouched = not self.dirty
+        for interface in self.running.iter(f"{{{IF}}}interface"):
+            if interface.findtext(f"{{{IF}}}name") == port:
+                for known in interface.findall(f"{{{IF}}}enabled"):
+                    interface.remove(known)
+                add(interface, "enabled", "true" if enabled else "false")
+        if untouched:
+            self.discard()
+
     def enforce(self, config: Element) -> None:
         """Make `config` running and put it in force. Raises RpcError where it is not valid."""
         services = self.validate(config)

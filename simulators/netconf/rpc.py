@@ -42,6 +42,7 @@ def answer(session: Session, request: Element) -> Answer:
     simulator = session.simulator
     if name in CHANGING:
         simulator.edits.append((session.user.name, name))
+        simulator.note("edit", user=session.user.name, rpc=name)
         if not session.user.may_edit:
             raise RpcError("access-denied", f"{session.user.name} may not {name}")
     do = _OPERATIONS.get(name)
@@ -153,7 +154,7 @@ def _edit_config(session: Session, request: Element) -> Answer:
     if request.findtext(f"{{{NC}}}test-option") != "test-only":
         stores.put(target, edited)
         if target == "running":
-            session.simulator.changes.append("edit-config")
+            session.simulator.changed("edit-config", session.id)
     return _ok(), None
 
 

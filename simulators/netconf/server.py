@@ -13,7 +13,7 @@ from simulators.netconf.datastore import Datastores
 from simulators.netconf.faults import Faults
 from simulators.netconf.model import DeviceModel, PortState
 from simulators.netconf.session import Session
-from simulators.netconf.state import AlarmEntry, AlarmList
+from simulators.netconf.state import AlarmEntry, AlarmList, stamp
 from simulators.netconf.stream import (
     Stream,
     alarm_event,
@@ -22,6 +22,7 @@ from simulators.netconf.stream import (
     link_alarm,
     link_event,
 )
+from simulators.netconf.xml import Element, name_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +91,15 @@ class NetconfSimulator:
         self.alarms = AlarmList()
         self.stream = Stream()
         self.stores = Datastores(model)
-        self.commits = Commits(self.stores, self._changed)
+        self.commits = Commits(self.stores, self.changed)
         self.sessions: dict[int, Session] = {}
         self.rpcs = 0
         self.asked: dict[str, int] = {}  # operation → times
         self.edits: list[tuple[str, str]] = []  # (user, operation) of every attempt to change
         self.changes: list[str] = []  # why running changed, in order
+        self.note: Callable[..., object] = lambda what, **more: None  # hears what happens
         self._server: asyncssh.SSHAcceptor | None = None
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch: Callable[[], None] | None = None
         self._next_id = 0
 
     @property
@@ -112,8 +114,9 @@ class NetconfSimulator:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen. Port 0 takes a free one."""
-        self.alarms.tell = self._alarm_changed
-        self._unwatch = self.model.watch(self._port_changed)
+        if self._unwatch is None:
+            self.alarms.tell = self._alarm_changed
+            self._unwatch = self.model.watch(self._port_changed)
         self._server = await asyncssh.listen(
             host,
             port,
@@ -125,14 +128,20 @@ class NetconfSimulator:
         )
 
     async def stop(self) -> None:
-        """Close every session and the socket."""
-        self._unwatch()
+        """Close every session and the socket, and hear no more of the device."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         self.commits.close()
-        for session in tuple(self.sessions.values()):
-            session.drop()
+        await self.shut()
+
+    async def shut(self) -> None:
+        """Close every session and the socket; what happens is still written down for replay."""
+        self.cut_sessions()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+            self._server = None
 
     def cut_sessions(self) -> None:
         """Drop every session, as a device that restarts its SSH does."""
@@ -159,15 +168,21 @@ class NetconfSimulator:
         return self.stream.aged or self.stream.created
 
     def _port_changed(self, port: PortState) -> None:
-        self.stream.emit(link_event(port))
-        self.stream.emit(interface_event(port))
+        self._emit(link_event(port))
+        self._emit(interface_event(port))
         self.alarms.put(link_alarm(port))
 
     def _alarm_changed(self, entry: AlarmEntry) -> None:
-        self.stream.emit(alarm_event(entry))
+        self._emit(alarm_event(entry))
 
-    def _changed(self, why: str, session_id: int) -> None:
+    def changed(self, why: str, session_id: int = 0) -> None:
+        """Tell everybody that running changed."""
         self.changes.append(why)
         session = self.sessions.get(session_id)
         user = session.user.name if session else "server"
-        self.stream.emit(config_event(user, session_id, ["/"]))
+        self.note("running", why=why, user=user)
+        self._emit(config_event(user, session_id, ["/"]))
+
+    def _emit(self, content: Element) -> None:
+        at = self.stream.emit(content)
+        self.note("notification", name=name_of(content), time=stamp(at))

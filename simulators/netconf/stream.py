@@ -79,6 +79,7 @@ def interface_event(port: PortState) -> Element:
     """Return ietf-interfaces state as a notification's content (a state change push)."""
     element = make("interface-state-change", ns=IF)
     add(element, "name", port.name)
+    add(element, "admin-status", "up" if port.admin_up else "down")
     add(element, "oper-status", "up" if port.oper_up else "down")
     return element
 
@@ -116,6 +117,6 @@ def link_alarm(port: PortState) -> AlarmEntry:
         type_id="link-down",
         severity="major",
         text=f"{port.name} is {'up' if port.oper_up else 'down'}",
-        cleared=port.oper_up,
+        cleared=port.oper_up or not port.admin_up,  # one that was shut is as it should be
         changed=datetime.now(UTC),
     )
