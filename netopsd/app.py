@@ -155,7 +155,11 @@ class Daemon:
         self.figures = Figures(clock=self.clock, version=__version__, sources=self._sources())
         self.figures.reload.at = self.clock.now()
         self.watch = Watch(
-            self._pollers, self.clock, self.pipeline.mailbox, self.figures.poll_seconds.observe
+            self._pollers,
+            self.clock,
+            self.pipeline.mailbox,
+            self.figures.poll_seconds.observe,
+            self.figures.poll_lateness.observe,
         )
         self.web = self._web()
 

@@ -24,6 +24,7 @@ from netopsd.errors import StoreBroken
 from netopsd.ports import Clock
 
 POLL_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LATE_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0)
 COMMIT_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 # What the SNMP engine and the trap listener tell beside their ever-growing counts.
@@ -99,6 +100,7 @@ class Figures:
     inputs: Counts = field(default_factory=Counts)
     http: Counts = field(default_factory=Counts)
     poll_seconds: Histogram = field(default_factory=lambda: Histogram(POLL_BOUNDS_S))
+    poll_lateness: Histogram = field(default_factory=lambda: Histogram(LATE_BOUNDS_S))
     commit_seconds: Histogram = field(default_factory=lambda: Histogram(COMMIT_BOUNDS_S))
     reload: Reload = field(default_factory=Reload)
     lag: LoopLag = field(init=False)
@@ -162,6 +164,9 @@ class Figures:
     def _looks(self) -> Iterator[Metric]:
         yield _histogram(
             "netopsd_poll_duration_seconds", "How long a look took.", self.poll_seconds
+        )
+        yield _histogram(
+            "netopsd_poll_lateness_seconds", "How late looks began.", self.poll_lateness
         )
         yield CounterMetricFamily(
             "netopsd_poll_late", "Looks that began after the next one was due.",

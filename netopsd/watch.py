@@ -38,7 +38,6 @@ class WatchStats:
     blind: dict[str, int] = field(default_factory=dict)
     late: int = 0  # turns that came while the look before was still under way, or far too late
     failed: int = 0  # looks that ended in an exception nobody announced: a bug, logged
-    lateness_s: float = 0.0  # worst since last asked
     devices: int = 0
 
 
@@ -54,11 +53,13 @@ class Watch:
         clock: Clock,
         inbox: Inbox,
         took: Callable[[float], None],
+        began_late: Callable[[float, int], None] = lambda late_s, looks: None,
     ) -> None:
         self._pollers = pollers
         self._clock = clock
         self._inbox = inbox
         self._took = took
+        self._began_late = began_late
         self.stats = WatchStats()
         self._devices: Mapping[str, Device] = {}
         self._scheduler: AsyncIOScheduler | None = None
@@ -114,7 +115,7 @@ class Watch:
         now = self._clock.mono_s()
         late = now - due
         self._due[interval, phase] = max(due + interval, now + interval * LATE)
-        self.stats.lateness_s = max(self.stats.lateness_s, late)
+        self._began_late(max(0.0, late), len(names))
         if late > interval * LATE:
             self.stats.late += len(names)
         for name in names:

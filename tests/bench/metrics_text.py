@@ -65,6 +65,10 @@ def run(quick: bool = False) -> dict[str, Any]:
         "ours_first_time_cpu_s": round(cold[0], 4),
         "prometheus_client_cpu_s": round(theirs, 4),
         "times_faster": round(theirs / ours, 1),
+        "met": {
+            "must": theirs / ours >= 8
+            and all(one["longest_turn_cpu_ms"] <= 20 for one in held.values())
+        },
         "must": 8,
         "same_series": same,
         "served": held,
