@@ -11,7 +11,7 @@ help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: venv ## the main job on a simulated network, about a minute; FOR=60 ends it by itself
-	@$(BIN)/netopsd demo $(if $(FOR),--for $(FOR)s)
+	@$(BIN)/netopsd demo $(if $(FOR),--for $(FOR))
 
 test: $(VENV)/.dev peers ## install what the tests need and run them all
 	@$(BIN)/python -m pytest $(PYTEST)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import typer
 
-from netopsd.cli import acts, collecting, daemon, lists, looking, retelling
+from netopsd.cli import acts, collecting, daemon, lists, looking, orders, retelling
 from netopsd.errors import BadConfiguration, NetopsdError
 from netopsd.logs import plain
 
@@ -33,7 +33,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
-    for part in (daemon, collecting, looking, lists, acts, retelling):
+    for part in (daemon, collecting, looking, lists, acts, retelling, orders):
         part.add(app)
     return app
 
@@ -88,8 +88,15 @@ def say_failures(errors: Sequence[BaseException]) -> int:
     for error in errors:
         if not isinstance(error, NetopsdError | OSError):
             raise error
-        print(f"netopsd: {plain(str(error))}", file=sys.stderr)
+        print(f"netopsd: {plain(in_words(error))}", file=sys.stderr)
     return EX_FAILED
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error's text, that of the operating system without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -161,6 +161,7 @@ def _config(app: Any, head_within_s: float) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",  # that it starts and ends is said by the daemon
         access_log=False,
         proxy_headers=False,
         server_header=False,
