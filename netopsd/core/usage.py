@@ -32,6 +32,7 @@ def observe(world: World, device: str, look: Look) -> None:
     """Advance every meter on `device` by a look that saw something."""
     for service, resource in world.index.meters.get(device, ()):
         if service.active_until is not None and look.at >= service.active_until:
+            close_meter(world, service, (service.id, str(resource)), look.at)
             continue
         if service.active_from is not None and look.at < service.active_from:
             continue
@@ -81,7 +82,8 @@ def _speed(table: TableLook, at: int) -> float:
 
 def current(world: World, key: tuple[str, str]) -> Meter | None:
     """Return where a meter stands: the newest value, stored or not yet."""
-    return world.running.get(key) or world.meters.get(key)
+    newest = world.running.get(key)
+    return (newest or None) if newest is not None else world.meters.get(key)
 
 
 def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
@@ -89,12 +91,12 @@ def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
     was = current(world, key)
     length = world.inventory.policy.usage_interval_s
     if was is None:
-        slot = int(now.at.timestamp()) // length * length
-        opened = replace(now, slot=slot)
-        world.meters[key] = world.running[key] = opened
+        _open(world, key, now, int(now.at.timestamp()) // length * length)
         return
     if now.at <= was.at:
         return
+    if now.width < was.width and (now.at - was.at).total_seconds() < length:
+        return  # the 64-bit counter could not be read this time: the next look has it again
     gap = _gap(world, was, now, speed)
     meter, records = _spread(world, service, was, now, gap)
     world.running[key] = meter
@@ -105,6 +107,15 @@ def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
     for record in records:
         world.out.usage.append(record)
         world.out.notices.append(UsageNotice(record=record, at=now.at))
+
+
+def _open(world: World, key: tuple[str, str], now: Meter, slot: int) -> None:
+    """Begin to meter, or begin again: numbers go on, and a slot told of is not told of twice."""
+    name = "|".join(key)
+    if slot < (world.sequences.get(f"usage until|{name}") or 0):
+        return
+    sequence = world.sequences.get(f"usage|{name}") or 0
+    world.meters[key] = world.running[key] = replace(now, slot=slot, sequence=sequence)
 
 
 def _checkpoint(world: World) -> float:
@@ -119,11 +130,14 @@ def _gap(world: World, was: Meter, now: Meter, speed: float) -> str:
     fell = now.in_octets < was.in_octets or now.out_octets < was.out_octets
     longest = elapsed * world.inventory.policy.max_rate_over_speed + STAMPED_WITHIN_S
     most = speed / 8 * longest
+    blind = was.clock_ticks is None or now.clock_ticks is None
+    moved = was.discontinuity is not None and now.discontinuity is not None
     reasons = (
         ("restart", restarted(before, after, elapsed) is not Restart.NONE),
         ("counter width changed", was.width != now.width),
-        ("counter discontinuity", was.discontinuity != now.discontinuity),
+        ("counter discontinuity", moved and was.discontinuity != now.discontinuity),
         ("counter reset", was.width == 64 and fell),
+        ("counter reset or wrap, and no clock to tell which", fell and blind),
         (
             "32-bit counter may have wrapped unseen",
             was.width == 32 and wraps_unseen(speed, elapsed),
@@ -150,7 +164,8 @@ def _spread(
     records: list[UsageRecord] = []
     meter, done, cursor = was, (0, 0), start
     while cursor < end:
-        until = min((meter.slot + length) * MICRO, end)
+        boundary = _boundary(cursor, length)
+        until = min(boundary * MICRO, end)
         upto = tuple(g * (until - start) // (end - start) for g in grown)
         covered = 0.0 if gap else (until - cursor) / MICRO
         meter = replace(
@@ -162,8 +177,8 @@ def _spread(
             slot_reconstructed=meter.slot_reconstructed or (far_apart and not gap),
         )
         done, cursor = (upto[0], upto[1]), until
-        if until == (meter.slot + length) * MICRO:
-            meter, record = _close(service, meter, length)
+        if until == boundary * MICRO:
+            meter, record = _close(service, meter, boundary)
             records.append(record)
     fresh = replace(
         meter,
@@ -172,9 +187,17 @@ def _spread(
         out_octets=now.out_octets,
         width=now.width,
         clock_ticks=now.clock_ticks,
-        discontinuity=now.discontinuity,
+        discontinuity=was.discontinuity if now.discontinuity is None else now.discontinuity,
     )
     return fresh, records
+
+
+def _boundary(micros: int, length: int) -> int:
+    """Return the end of the slot that a moment falls into, in epoch seconds.
+
+    Slots lie on multiples of `length`; where that was changed, one odd slot leads to the new grid.
+    """
+    return (micros // (length * MICRO) + 1) * length
 
 
 MOST_GAPS = 32
@@ -190,10 +213,11 @@ def _named(gaps: tuple[str, ...], start: int, end: int, why: str) -> tuple[str, 
     return (*gaps[:-1], f"{begun}/{_iso(end)} several, last: {why}")
 
 
-def _close(service: Service, meter: Meter, length: int) -> tuple[Meter, UsageRecord]:
-    """Return the meter in its next slot and the record of the one it leaves."""
+def _close(service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord]:
+    """Return the meter in its next slot and the record of the one it leaves at `end`."""
     starts = datetime.fromtimestamp(meter.slot, UTC)
-    ends = datetime.fromtimestamp(meter.slot + length, UTC)
+    ends = datetime.fromtimestamp(end, UTC)
+    length = end - meter.slot
     gaps = meter.slot_gaps
     if meter.opened_at > starts:
         gaps = (
@@ -218,7 +242,7 @@ def _close(service: Service, meter: Meter, length: int) -> tuple[Meter, UsageRec
     )
     following = replace(
         meter,
-        slot=meter.slot + length,
+        slot=end,
         slot_in=0,
         slot_out=0,
         slot_covered_s=0.0,
@@ -234,10 +258,13 @@ def close_meter(world: World, service: Service, key: tuple[str, str], at: dateti
     meter = current(world, key)
     if meter is None:
         return
-    length = world.inventory.policy.usage_interval_s
-    end = (meter.slot + length) * MICRO
-    gaps = _named(meter.slot_gaps, min(_micros(meter.at), end), end, "metering ended")
-    _, record = _close(service, replace(meter, slot_gaps=gaps), length)
+    end = _boundary(_micros(meter.at), world.inventory.policy.usage_interval_s)
+    gaps = _named(meter.slot_gaps, _micros(meter.at), end * MICRO, "metering ended")
+    _, record = _close(service, replace(meter, slot_gaps=gaps), end)
+    name = "|".join(key)
+    world.sequences[f"usage|{name}"] = record.sequence
+    world.sequences[f"usage until|{name}"] = end
+    world.running[key] = ()
     world.out.usage.append(record)
     world.out.notices.append(UsageNotice(record=record, at=at))
     world.out.meters_gone.append(key)

@@ -169,7 +169,7 @@ class World:
     ticket_of: Shelf[str, str]
     due: Shelf[int, tuple[tuple[str, str], ...]]
     states: Shelf[Resource, ResourceState]
-    running: Shelf[tuple[str, str], Meter]
+    running: Shelf[tuple[str, str], Meter | tuple[()]]
     raw: Shelf[str, str]
     moments: Shelf[str, datetime]
     out: Outcome = field(default_factory=Outcome)
@@ -221,7 +221,6 @@ class World:
                 self.outages.own.pop(outage.id, None)
         for key in outcome.meters_gone:
             self.meters.own.pop(key, None)
-            self.running.own.pop(key, None)
         for order in outcome.orders.values():
             if order.state in ENDED:
                 for number in order.items:

@@ -1,0 +1,127 @@
+"""Metering while the configuration changes under it: no slot told twice, none lost, no number."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+
+from netopsd.core.beliefs import UsageRecord
+from netopsd.core.inventory import Inventory
+from netopsd.core.model import Batch, Clocks, Layout, Reconfigured, Table
+from tests.core.network import T0, Net, Ports, gold, inventory, port
+
+PORT = port("a", "p1")
+RATE = 1_000_000  # octets a second, in
+
+
+def metered(**changes: object) -> Inventory:
+    service = replace(gold("s1", [PORT], meters=[PORT]), **changes)  # type: ignore[arg-type]
+    return inventory({"a": ()}, services=[service])
+
+
+def run(net: Net, seconds: int) -> None:
+    for _ in range(seconds // 30):
+        octets = round((net.at - T0).total_seconds()) * RATE
+        net.look("a", Ports({"p1": 1}, octets={"p1": (octets, 0)}))
+        net.wait(30)
+
+
+def records(net: Net) -> list[UsageRecord]:
+    return [r for o in net.outcomes for r in o.usage]
+
+
+def check(told: Sequence[UsageRecord]) -> None:
+    """Keys are unique, numbers have no holes, slots touch and never overlap."""
+    assert len({r.key for r in told}) == len(told)
+    assert [r.sequence for r in told] == list(range(1, len(told) + 1))
+    for one, following in itertools.pairwise(told):
+        assert one.ends <= following.starts
+    for r in told:
+        assert r.in_octets >= 0
+        assert 0 <= r.covered_s <= (r.ends - r.starts).total_seconds()
+
+
+def interval(net: Net, seconds: int) -> None:
+    policy = replace(net.world.inventory.policy, usage_interval_s=seconds)
+    changed = replace(net.world.inventory, policy=policy)
+    net.say(Reconfigured(at=net.at, inventory=changed))
+
+
+def test_another_usage_interval_takes_effect_at_its_own_grid() -> None:
+    net = Net(metered())
+    run(net, 1290)
+    interval(net, 900)
+    run(net, 3000)
+    interval(net, 60)
+    run(net, 1200)
+    told = records(net)
+    check(told)
+    ends = [round((r.ends - T0).total_seconds()) for r in told]
+    assert ends[:8] == [300, 600, 900, 1200, 1800, 2700, 3600, 4320]
+    assert {end % 60 for end in ends} == {0}
+    assert all(a.ends == b.starts for a, b in itertools.pairwise(told))
+    spanned = (told[-1].ends - T0).total_seconds()
+    assert sum(r.in_octets for r in told) == spanned * RATE
+
+
+def test_a_service_removed_and_put_back_in_one_slot_tells_that_slot_once() -> None:
+    net = Net(metered())
+    run(net, 420)
+    net.say(Reconfigured(at=net.at, inventory=replace(net.world.inventory, services={})))
+    run(net, 60)
+    net.say(Reconfigured(at=net.at, inventory=metered()))
+    run(net, 900)
+    told = records(net)
+    check(told)
+    assert [r.completeness < 1 for r in told] == [False, True, False, False]
+    assert any("metering ended" in gap for gap in told[1].gaps)
+
+
+def test_a_service_that_ends_tells_its_last_slot() -> None:
+    net = Net(metered(active_until=T0 + timedelta(seconds=700)))
+    run(net, 1500)
+    told = records(net)
+    check(told)
+    assert [r.starts for r in told] == [T0 + timedelta(seconds=300 * n) for n in range(3)]
+    assert dict(net.world.meters.items()) == {}
+    assert told[2].in_octets == 90 * RATE
+
+
+def test_a_64_bit_counter_missing_in_one_look_is_only_a_later_look() -> None:
+    net = Net(metered())
+    layout = Layout(
+        table="if",
+        rows=("p1",),
+        index=("1",),
+        labels={},
+        counters=("ifHCInOctets", "ifHCOutOctets", "ifInOctets", "ifOutOctets"),
+        widths=(64, 64, 32, 32),
+        gauges=("ifOperStatus", "ifCounterDiscontinuityTime"),
+    )
+    for n in range(25):
+        octets = 30 * n * RATE
+        lost = n % 5 == 3
+        net.say(
+            Batch(
+                device="a",
+                at=net.at,
+                mono_s=30.0 * n,
+                tables=(
+                    Table(
+                        layout,
+                        np.array([[octets], [0], [octets % 2**32], [0]], dtype=np.uint64),
+                        np.array([[1.0], [np.nan if n % 7 == 4 else 0.0]]),
+                        np.array([[lost], [False], [False], [False]]),
+                    ),
+                ),
+                clocks=Clocks(sys_uptime_ticks=5_000_000 + n * 3000),
+            )
+        )
+        net.wait(30)
+    told = records(net)
+    check(told)
+    assert [(r.in_octets, r.gaps) for r in told] == [(300 * RATE, ())] * 2
