@@ -240,6 +240,10 @@ class Daemon:
         hang_up = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, hang_up.set)
         await self.poller.start()
+        # The configuration may not be the one we stopped with: end what belongs to nobody now.
+        self.pipeline.mailbox.offer(
+            Reconfigured(at=self.clock.now(), inventory=self.settings.inventory)
+        )
         async with asyncio.TaskGroup() as house:
             looking = [
                 house.create_task(self.watch.run(self.settings.inventory.devices), name="watch"),

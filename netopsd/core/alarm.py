@@ -303,7 +303,9 @@ def _keep(world: World, alarm: Alarm, what: str, *, by: str, told: bool = False)
             severity=Severity.CLEARED if alarm.phase is Phase.CLEARED else alarm.severity,
         )
     )
-    if not told and not hushed(alarm):
+    # Who heard of an alarm before it was shelved must hear that it is over.
+    unheard = bool(alarm.root or alarm.maintenance) if what == "cleared" else hushed(alarm)
+    if not told and not unheard:
         notice = what if what in ("raised", "cleared") else "changed"
         world.out.notices.append(AlarmNotice(alarm=alarm, what=notice, at=alarm.changed_at))
 
@@ -317,7 +319,19 @@ def explain(world: World, alarm: Alarm, root: str, at: datetime, why: str) -> No
             members = world.symptoms.get(old) or frozenset()
             world.symptoms[old] = members | {alarm.key} if change else members - {alarm.key}
     after = replace(alarm, root=root, why=why, changed_at=at)
-    _keep(world, after, "suppressed" if root else "unsuppressed", by="netopsd")
+    over = alarm.phase is Phase.CLEARED  # people heard of it neither before nor now
+    _keep(world, after, "suppressed" if root else "unsuppressed", by="netopsd", told=over)
+
+
+def hush(world: World) -> None:
+    """Take back what this input would tell of alarms that it has explained, or found planned."""
+    world.out.notices[:] = [
+        notice
+        for notice in world.out.notices
+        if not isinstance(notice, AlarmNotice)
+        or notice.what != "raised"
+        or not ((now := world.alarms[notice.alarm.key]).root or now.maintenance)
+    ]
 
 
 def maintain(world: World, alarm: Alarm, window: str, at: datetime, why: str) -> None:

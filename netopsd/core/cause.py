@@ -126,6 +126,17 @@ def reconsider(world: World, device: str, at: datetime, began: datetime) -> None
         _explain(world, device, at, lift=True)
 
 
+def explain_anew(world: World, at: datetime) -> None:
+    """Explain every silence by what is upstream now: the configuration changed."""
+    for name in world.inventory.devices:
+        alarm = active(world, unreachable_key(name))
+        if alarm is not None and alarm.root != root_of(world, name):
+            root = world.alarms.get(alarm.root) if alarm.root else None
+            # What waits to be seen again since its root cleared goes on waiting.
+            if root is None or root.phase is Phase.ACTIVE:
+                _explain(world, name, at, lift=True)
+
+
 def _lift_if_cleared(world: World, key: str, at: datetime) -> None:
     alarm = world.alarms.get(key)
     if alarm is not None and alarm.root:

@@ -165,6 +165,7 @@ def _follow(world: World, at: datetime) -> None:
                     why = f"planned: {window}"
                     alarm.maintain(world, moved, window, at, why)
         cause.follow(world, at)
+        alarm.hush(world)
         ticket.follow(world, at)
     if world.services.own:
         ticket.refresh_for_services(world, at)

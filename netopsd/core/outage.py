@@ -80,8 +80,11 @@ def settle_device(world: World, device: str, at: datetime) -> None:
         settle(world, service, at)
 
 
-def settle(world: World, service: Service, at: datetime) -> None:
-    """Book the service's time up to `at` as far as it is known, and move its outage."""
+def settle(world: World, service: Service, at: datetime, *, now: bool = False) -> None:
+    """Book the service's time up to `at` as far as it is known, and move its outage.
+
+    What has not changed is booked only now and then, unless it must be `now`.
+    """
     verdict = _verdict(world, service, at)
     if verdict is None:
         return
@@ -91,11 +94,15 @@ def settle(world: World, service: Service, at: datetime) -> None:
         if state is State.UNKNOWN:
             return
         was = ServiceState(service=service.id, state=State.UNKNOWN, since=since, until=since)
+        if state is State.UP:  # from its first good sample on
+            was = replace(was, state=State.UP)
+            world.services[service.id] = was
     if at <= was.until:
         return
     changed = state is not was.state
     lag_s = (at - was.until).total_seconds()
-    if not changed and state is not State.DOWN and lag_s < world.inventory.policy.checkpoint_s:
+    later = not now and lag_s < world.inventory.policy.checkpoint_s
+    if not changed and state is not State.DOWN and later:
         return
     booked = was.until
     turned = min(max(since, was.until), at) if changed else at
@@ -254,6 +261,14 @@ def _leave(
     if outage.told:
         _tell(world, service, ended, "ended", at)
     return None
+
+
+def end(world: World, service: Service, was: ServiceState, at: datetime, why: str) -> None:
+    """End the open outage of a service that is watched no longer."""
+    outage = world.outages.get(was.outage) if was.outage else None
+    if outage is not None:
+        world.outages[outage.id] = replace(outage, why=f"{outage.why}; {why}".lstrip("; "))
+        _leave(world, service, was, State.UNKNOWN, at)
 
 
 def _evidence(world: World, service: Service) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from netopsd.core import agenda, maintenance, outage, sla, usage
+from netopsd.core import agenda, cause, maintenance, outage, reach, sla, usage
 from netopsd.core import alarm as alarms
-from netopsd.core.beliefs import Phase, State
+from netopsd.core.beliefs import Alarm, DeviceState, Phase, Reach, State
 from netopsd.core.index import Index
 from netopsd.core.inventory import Inventory, Service
 from netopsd.core.model import Resource
@@ -22,30 +22,49 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     """
     before = world.inventory
     inventory = with_ordered(inventory, dict(world.ordered.items()))
+    for service in before.services.values():
+        outage.settle(world, service, at, now=True)
     kept = {(s.id, str(m)): s for s in inventory.services.values() for m in s.meters}
     for key, _ in tuple(world.meters.items()):
-        service = before.services.get(key[0]) or inventory.services.get(key[0])
-        if key not in kept and service is not None:
-            usage.close_meter(world, service, key, at)
-    for name, service in before.services.items():
+        metered = before.services.get(key[0]) or inventory.services.get(key[0])
+        if key not in kept and metered is not None:
+            usage.close_meter(world, metered, key, at)
+    for name, _ in tuple(world.services.items()):
         if name not in inventory.services:
             _end_service(world, name, at)
-            del service
-    for _, alarm in tuple(world.alarms.items()):
-        device = alarm.resource.device
-        gone = device not in inventory.devices and alarm.resource != alarms.OURSELVES
-        if gone and alarm.phase is Phase.ACTIVE:
-            alarms.end(world, alarm, at, "the device is no longer configured", by="configuration")
     world.inventory = world.out.inventory = inventory
     world.index = Index.of(inventory)
+    for _, alarm in tuple(world.alarms.items()):
+        if alarm.phase is Phase.ACTIVE and (why := _orphaned(world, alarm)):
+            alarms.end(world, alarm, at, why, by="configuration")
+    for name, state in tuple(world.devices.items()):
+        if name not in inventory.devices and state.reach is not Reach.NEW:
+            world.devices[name] = DeviceState(name=name)
+    cause.explain_anew(world, at)
     mark_windows(world, at)
+
+
+def _orphaned(world: World, alarm: Alarm) -> str:
+    """Return why nobody is left who could end this alarm, "" where somebody is."""
+    resource, inventory = alarm.resource, world.inventory
+    if resource == alarms.OURSELVES:
+        return ""
+    device = inventory.devices.get(resource.device)
+    if device is None:
+        return "the device is no longer configured"
+    if alarm.alarm == reach.SESSION_LOST and alarm.qualifier not in device.sources:
+        return f"it is no longer looked at by {alarm.qualifier}"
+    of_a_rule = alarm.source == "trap" or (alarm.source == "poll" and resource.table)
+    rules = (t.alarm for t in world.index.thresholds.get(resource.table, ()))
+    ruled = alarm.alarm in world.index.event_alarms or alarm.alarm in rules
+    return "its rule is no longer configured" if of_a_rule and not ruled else ""
 
 
 def put_service(world: World, service: Service, at: datetime) -> None:
     """Watch and meter `service` from now on, in place of the one of its id where there is one."""
     before = world.inventory.services.get(service.id)
     if before is not None:
-        outage.settle(world, before, at)
+        outage.settle(world, before, at, now=True)
         _close_meters(world, before, set(service.meters), at)
     _replace_services(world, {**world.inventory.services, service.id: service})
 
@@ -76,17 +95,20 @@ def _replace_services(world: World, services: dict[str, Service]) -> None:
 def _end_service(world: World, name: str, at: datetime) -> None:
     """Book a service's last stretch and close its outage."""
     state = world.services.get(name)
-    service = world.inventory.services.get(name)
-    if state is None or service is None:
+    if state is None or (state.state is State.UNKNOWN and not state.outage):
         return
-    if state.state is State.DOWN:
-        sla.account(world, service, State.DOWN, (state.until, at))
-    open_outage = world.outages.get(state.outage) if state.outage else None
-    if open_outage is not None:
-        world.outages[open_outage.id] = replace(open_outage, ends=at, why="service ended")
-    world.services[name] = replace(
-        state, state=State.UNKNOWN, since=at, until=max(at, state.until), outage=""
-    )
+    service = world.inventory.services.get(name)
+    if service is not None:
+        at = max(at, state.until)
+        sla.account(world, service, state.state, (state.until, at))
+        outage.end(world, service, state, at, "the service is no longer configured")
+    else:  # it went while we were stopped: nobody knows whose it was, or how it fared since
+        at = state.until
+        open_outage = world.outages.get(state.outage) if state.outage else None
+        if open_outage is not None:
+            why = "the service is no longer configured"
+            world.outages[open_outage.id] = replace(open_outage, ends=at, why=why)
+    world.services[name] = replace(state, state=State.UNKNOWN, since=at, until=at, outage="")
 
 
 def mark_windows(world: World, at: datetime) -> None:

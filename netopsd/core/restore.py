@@ -23,9 +23,9 @@ def restore(inventory: Inventory, beliefs: Beliefs | None = None) -> World:
         if ticket.status is TicketStatus.RESOLVED and ticket.resolved_at is not None:
             wait = timedelta(seconds=inventory.policy.ticket_close_s)
             agenda.put(world, ticket.resolved_at + wait, "close", ticket.id)
-    for window in inventory.windows:
-        for moment in (window.starts, window.ends):
-            agenda.put(world, moment, "window", "")
+    moments = [moment for window in inventory.windows for moment in (window.starts, window.ends)]
+    if moments:  # the first tick marks what is in a window now, and plans the next moment
+        agenda.put(world, min(moments), "window", "")
     return world
 
 

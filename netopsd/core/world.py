@@ -213,6 +213,8 @@ class World:
 
     def _forget(self, outcome: Outcome) -> None:
         """Drop from memory what only the database needs to remember."""
+        if outcome.inventory is not None:
+            self._forget_devices()
         for ticket in outcome.tickets.values():
             if ticket.status in FINAL:
                 self.tickets.own.pop(ticket.id, None)
@@ -225,6 +227,18 @@ class World:
             if order.state in ENDED:
                 for number in order.items:
                     self.order_items.own.pop((order.id, number), None)
+
+    def _forget_devices(self) -> None:
+        """Drop what was seen of devices that are no longer watched."""
+        devices = self.inventory.devices
+        for shelf in (self.looks.own, self.waiting.own):
+            for name in [name for name in shelf if name not in devices]:
+                del shelf[name]
+        for resource in [r for r in self.states.own if r.device not in devices]:
+            del self.states.own[resource]
+        gone = [k for k, a in self.pending.own.items() if a and a.resource.device not in devices]
+        for key in gone:
+            del self.pending.own[key]
 
     @staticmethod
     def of(inventory: Inventory, beliefs: Beliefs | None = None) -> World:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from netopsd.core.inventory import Inventory
 from netopsd.core.outcome import Beliefs
 from netopsd.core.restore import restore
 from netopsd.core.world import STORED
 from tests.core.network import Net, Ports, gold, inventory, port
 
 
-def restarted(net: Net) -> Net:
-    """Return the same network watched by a daemon that knows only what was stored."""
+def restarted(net: Net, changed: Inventory | None = None) -> Net:
+    """Return the same network watched by a daemon that knows only what was stored.
+
+    `changed` is the configuration it starts with, where that is another one.
+    """
+    inventory = changed or net.world.inventory
     stored = {name: dict(getattr(net.world, name).own) for name in STORED}
-    again = Net(net.world.inventory, restore(net.world.inventory, Beliefs(**stored)))
+    again = Net(inventory, restore(inventory, Beliefs(**stored)))
     again.at = net.at
     again.octets = net.octets
     return again
