@@ -74,6 +74,11 @@ class Activations:
         self._wake = asyncio.Event()
         self._told: dict[tuple[str, str], tuple[datetime, tuple[str, ...]]] = {}
 
+    @property
+    def busy(self) -> int:
+        """How many orders are being worked on."""
+        return len(self._busy)
+
     def nudge(self) -> None:
         """Say that there may be an order to work on."""
         self._wake.set()

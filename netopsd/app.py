@@ -21,11 +21,13 @@ from bss_bridge.office.store import Office
 from bss_bridge.settings import Contract
 from bss_bridge.sinks import build as build_sink
 from bss_bridge.translate import Translator, routes
+from collectors.netconf.links import HOSTKEY_ALARM
 from collectors.snmp_poll import SnmpPoller
 from collectors.snmp_trap.listener import TrapListener
 from netopsd import __version__, logs
 from netopsd.clock import SystemClock
-from netopsd.core.model import Batch, Input, Reconfigured, Tick
+from netopsd.core.beliefs import Phase, alarm_key
+from netopsd.core.model import Batch, Input, Reconfigured, Resource, Tick
 from netopsd.core.outcome import Outcome
 from netopsd.core.restore import restore
 from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
@@ -127,7 +129,7 @@ class Daemon:
         self.opened = True
         self.series = Series(self.clock, _help(settings), every_s=_every(settings))
         self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
-        self.desk = OrderDesk(settings, self.world, self.pipeline.mailbox, self.clock)
+        self.desk = self.order_desk()
         await self._know_contracts()
         sinks = {s.name: build_sink(s, self.office, self.clock) for s in settings.sinks}
         for sink in sinks.values():
@@ -141,7 +143,11 @@ class Daemon:
         self.poller = SnmpPoller(settings.snmp, tables, settings.targets, self.clock)
         closing.push_async_callback(self.poller.close)
         self.netconf = NetconfSide(
-            settings, self.clock, self.pipeline.mailbox, lambda name: self.watch.look_soon(name, 0)
+            settings,
+            self.clock,
+            self.pipeline.mailbox,
+            lambda name: self.watch.look_soon(name, 0),
+            self._suspected,
         )
         self.mqtt = MqttSide(settings, self.clock)
         self.traps = TrapListener(
@@ -195,6 +201,11 @@ class Daemon:
         known = self.settings.inventory.devices.get(device)
         return known is not None and known.site in self.settings.collect.remote
 
+    def _suspected(self, device: str) -> bool:
+        """Whether we believe that this device shows another host key than it should."""
+        alarm = self.world.alarms.get(alarm_key(Resource(device), HOSTKEY_ALARM))
+        return alarm is not None and alarm.phase is Phase.ACTIVE
+
     def _sources(self) -> Sources:
         return Sources(
             alarms=self.believed.active_alarms,
@@ -202,6 +213,7 @@ class Daemon:
             snmp=lambda: _numbers(asdict(self.poller.stats()), without=("in_flight", "waiting")),
             traps=lambda: _numbers(dict(self.traps.stats()), without=("in_flight",)),
             mqtt=self.mqtt.stats,
+            netconf=self.netconf.stats,
             store_totals=lambda: _numbers(
                 {"commits": self.store.health().commits, "disputes": self.store.health().disputes}
             ),
@@ -343,6 +355,10 @@ class Daemon:
         self.figures.reload.successful = True
         self.figures.reload.at = self.clock.now()
         log.info("the new configuration is in use: %d devices", len(settings.inventory.devices))
+
+    def order_desk(self) -> OrderDesk:
+        """Return who takes orders in and carries them out."""
+        return OrderDesk(self.settings, self.world, self.pipeline.mailbox, self.clock)
 
     async def _know_contracts(self) -> None:
         """Tell bridge and office what is configured, and what was ordered."""

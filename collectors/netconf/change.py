@@ -211,7 +211,8 @@ class Change:
             return self._session
         self._locked.clear()
         target = self.plan.target
-        netconf = NetconfSettings(rpc_s=self._settings.step_s)
+        most = self._settings.step_s
+        netconf = NetconfSettings(rpc_s=most, connect_s=min(15.0, most), hello_s=min(20.0, most))
         handler = operations.device_handler(target.handler)
         self._session = session = Session(
             target.name,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import typer
 
-from netopsd.cli import acts, collecting, daemon, lists, looking, retelling
+from netopsd.cli import acts, collecting, daemon, lists, looking, orders, retelling
 from netopsd.errors import BadConfiguration, NetopsdError
 from netopsd.logs import plain
 
@@ -33,7 +33,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
-    for part in (daemon, collecting, looking, lists, acts, retelling):
+    for part in (daemon, collecting, looking, lists, acts, retelling, orders):
         part.add(app)
     return app
 
