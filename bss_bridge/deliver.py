@@ -101,8 +101,11 @@ class Deliverer:
             async with asyncio.TaskGroup() as group:
                 for line in self._lines.values():
                     group.create_task(self._serve(line), name=f"deliver-{line.name}")
-        except* StoreBroken as broken:
-            raise _first(broken) from broken
+        except BaseExceptionGroup as group:  # except* wraps what it raises before Python 3.11.4
+            broken = group.subgroup(StoreBroken)
+            if broken is None:
+                raise
+            raise _first(broken) from group
         finally:
             if self._settler is not None:  # what was delivered is recorded before anything closes
                 await asyncio.wait((self._settler,))

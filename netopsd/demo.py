@@ -103,7 +103,8 @@ def _play(stage: Stage, for_s: float, console: Console) -> Picture:
     console.print(_opening(stage, coming, for_s), soft_wrap=True)
     said: set[tuple[str, float, str]] = set()
     with httpx.Client(base_url=stage.http, timeout=5.0) as api, contextlib.ExitStack() as showing:
-        live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        seen = console.is_terminal and not console.is_dumb_terminal
+        live = Live(console=console, auto_refresh=False) if seen else None
         if live is not None:
             showing.enter_context(live)
         while True:
