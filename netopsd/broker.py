@@ -45,6 +45,17 @@ class NotTaken(NetopsdError):
         self.code = code
 
 
+class _Shaken(ssl.SSLSocket):
+    """A TLS socket that closes itself where the handshake fails: paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class BrokerSettings(BaseModel):
     """Where a broker is and who we are to it. Without `tls` nothing is secret from the network."""
 
@@ -80,6 +91,7 @@ class BrokerSettings(BaseModel):
         if not self.tls:
             return None
         context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        context.sslsocket_class = _Shaken
         if self.cert_file is not None:
             context.load_cert_chain(self.cert_file, self.key_file)
         return context
@@ -160,6 +172,7 @@ class Link(aiomqtt.Client):
         self._wake = asyncio.Event()
         self._sent: dict[int, asyncio.Future[int]] = {}
         self._packet_most = PACKET_OCTETS  # of ours, as far as the broker says
+        self._broken: Exception | None = None
         self.stats = LinkStats()
 
     # ---- connecting and leaving
@@ -185,6 +198,8 @@ class Link(aiomqtt.Client):
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             self._drop()
             raise BrokerGone(f"{self._where}: {error}") from error
+        if self._broken is not None and not self._disconnected.done():
+            self._disconnected.set_exception(self._broken)  # aiomqtt forgets what came this early
         self._disconnected.add_done_callback(lambda _: self._end())
         if self._disconnected.done():
             self._end()
@@ -362,6 +377,17 @@ class Link(aiomqtt.Client):
             self._packet_most = min(most, PACKET_OCTETS)
         super()._on_connect(client, userdata, flags, reason, properties)
 
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.DisconnectFlags,
+        reason: Any,
+        properties: Properties | None = None,
+    ) -> None:
+        self._broken = self._broken or BrokerGone(f"{self._where}: {reason}")
+        super()._on_disconnect(client, userdata, flags, reason, properties)
+
     # ---- bounds
 
     def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
@@ -414,6 +440,7 @@ class Link(aiomqtt.Client):
 
     def _fail(self, error: Exception, sock: Any) -> None:
         """End the connection for what its other end, or paho, did."""
+        self._broken = self._broken or error
         if not self._disconnected.done():
             self._disconnected.set_exception(error)
         if sock.fileno() >= 0:

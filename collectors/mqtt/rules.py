@@ -84,6 +84,8 @@ def numbers(rule: TopicRule, device: str, row: str, payload: bytes) -> Numbers:
         value = records.get(reading.source) if records else None
         if rule.payload == "json":
             value = pointed(said, reading.source)
+        if isinstance(value, bool) and reading.kind == "state":
+            value = int(value)
         number = _counter(value) if reading.counter else _gauge(value, reading.scale)
         if number is not None:
             values[reading.column] = number
@@ -106,9 +108,7 @@ def pointed(said: Any, pointer: str) -> Any:
 
 
 def _gauge(value: Any, scale: float) -> float | None:
-    if isinstance(value, bool):
-        return float(value) * scale
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             number = float(value) * scale
         except OverflowError:
