@@ -70,7 +70,7 @@ def test_every_commented_example_of_the_shipped_files_is_right(file: str, tmp_pa
     settings = load(folder)
     assert tomllib.loads((folder / f"{file}.toml").read_text())
     assert settings.inventory.services["ACME-OSL-1"].target == Decimal("0.999")
-    assert len(settings.sinks) == 4
+    assert len(settings.sinks) == 5
 
 
 def test_the_demo_is_ten_devices_whose_promises_a_minute_can_break() -> None:
