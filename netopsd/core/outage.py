@@ -89,17 +89,14 @@ def settle(world: World, service: Service, at: datetime, *, now: bool = False) -
     if verdict is None:
         return
     state, since = verdict
-    was = world.services.get(service.id)
+    was = world.services.get(service.id) or _first(world, service, state, since)
     if was is None:
-        if state is State.UNKNOWN:
-            return
-        was = ServiceState(service=service.id, state=State.UNKNOWN, since=since, until=since)
-        if state is State.UP:  # from its first good sample on
-            was = replace(was, state=State.UP)
-            world.services[service.id] = was
-    if at <= was.until:
         return
     changed = state is not was.state
+    if at <= was.until:
+        if not changed:
+            return
+        at = was.until  # booked that far already, by another device's look or a tick
     lag_s = (at - was.until).total_seconds()
     later = not now and lag_s < world.inventory.policy.checkpoint_s
     if not changed and state is not State.DOWN and later:
@@ -117,6 +114,16 @@ def settle(world: World, service: Service, at: datetime, *, now: bool = False) -
     world.services[service.id] = replace(was, until=at, outage=outage.id if outage else "")
     if outage is not None:
         sla.judge(world, service, outage, (booked, at))
+
+
+def _first(world: World, service: Service, state: State, since: datetime) -> ServiceState | None:
+    """Return a service as of its first sample, None before there is one."""
+    if state is State.UNKNOWN:
+        return None
+    first = ServiceState(service=service.id, state=State.UNKNOWN, since=since, until=since)
+    if state is State.UP:  # from its first good sample on
+        first = world.services[service.id] = replace(first, state=State.UP)
+    return first
 
 
 def holds_s(world: World, service: Service) -> float:
@@ -151,7 +158,10 @@ def _verdict(world: World, service: Service, at: datetime) -> Verdict | None:
         return _combine(world, service, at, None)
     best = _combine(world, service, at, State.UP)
     worst = _combine(world, service, at, State.DOWN)
-    return best if best is not None and worst is not None and best[0] is worst[0] else None
+    if best is None or worst is None or best[0] is not worst[0]:
+        return None
+    # Down either way, but since when hangs on the silence: it is booked when that is decided.
+    return best if best == worst or best[0] is not State.DOWN else None
 
 
 def _combine(world: World, service: Service, at: datetime, assume: State | None) -> Verdict | None:
@@ -191,8 +201,11 @@ def _member(
         return None
     device = world.devices.get(resource.device)
     reach = device.reach if device is not None else Reach.NEW
-    if reach is Reach.SILENT and assume is not None and known.state is not State.UNKNOWN:
-        return assume, known.since
+    if reach is Reach.SILENT and assume is not None and known.state is State.UP:
+        # What was down stays down until a sample says otherwise.
+        first = device.first_missed_at if device is not None else None
+        lost = assume is State.DOWN and first is not None
+        return assume, max(first or known.since, known.since) if lost else known.since
     if reach is Reach.UNREACHABLE:
         if known.state is State.DOWN and not service.unreachable_is_down:
             return State.UNKNOWN, known.since
