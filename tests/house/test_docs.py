@@ -131,11 +131,20 @@ def metrics() -> frozenset[str]:
     return frozenset(names | {f"{name}_total" for name in names})
 
 
+def counted_elsewhere(name: str) -> bool:
+    """Whether the figure is one of a part's own counts, which are told under the part's prefix."""
+    source = (ROOT / "netopsd" / "metrics.py").read_text(encoding="utf-8")
+    prefixes = set(re.findall(r'f"(netopsd_[a-z]+_)\{', source))
+    exactly = {"netopsd_snmp_", "netopsd_traps_", "netopsd_store_"}  # known one by one, above
+    return name.startswith(tuple(prefixes - exactly) or ("-",))
+
+
 @by_name
 def test_every_metric_is_one(page: Path, metrics: frozenset[str]) -> None:
     told = set(METRIC.findall(page.read_text(encoding="utf-8")))
     parts = {re.sub(r"_(bucket|count|sum)$", "", name) for name in told}
-    assert {name for name in parts if name not in metrics} - LABELS == set()
+    unknown = {name for name in parts if name not in metrics} - LABELS
+    assert {name for name in unknown if not counted_elsewhere(name)} == set()
 
 
 LABELS = {"netopsd_row"}
