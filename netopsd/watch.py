@@ -67,6 +67,7 @@ class Watch:
         self._again: set[Way] = set()
         self._timers: dict[tuple[str, float], asyncio.TimerHandle] = {}
         self._due: dict[tuple[float, int], float] = {}
+        self._began = 0.0
 
     async def run(self, devices: Mapping[str, Device]) -> None:
         """Watch `devices` (and what `follow` replaces them by) until cancelled."""
@@ -75,6 +76,7 @@ class Watch:
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 2},
         )
         self._scheduler.start()
+        self._began = self._clock.mono_s()
         try:
             self.follow(devices)
             await asyncio.get_running_loop().create_future()
@@ -101,7 +103,7 @@ class Watch:
         for device in devices.values():
             by_phase[device.interval_s, phase_of(device)].append(device.name)
         for (interval, phase), names in by_phase.items():
-            offset = interval * phase / phases(interval)
+            offset = until_turn(interval, phase, self._clock.mono_s() - self._began)
             self._due[interval, phase] = self._clock.mono_s() + offset
             self._scheduler.add_job(
                 self._turn,
@@ -184,6 +186,14 @@ class Watch:
             blind=why,
             why=detail,
         )
+
+
+def until_turn(interval_s: float, phase: int, running_s: float) -> float:
+    """Return the seconds to the next turn of a phase, `running_s` after the watch began.
+
+    Turns stay where they are however often the configuration is read anew.
+    """
+    return (interval_s * phase / phases(interval_s) - running_s) % interval_s
 
 
 def phases(interval_s: float) -> int:

@@ -10,7 +10,7 @@ from netopsd.clock import SystemClock
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Input
 from netopsd.errors import CannotLook
-from netopsd.watch import Watch, phase_of, phases
+from netopsd.watch import Watch, phase_of, phases, until_turn
 
 
 class Devices:
@@ -115,3 +115,14 @@ def test_a_thousand_devices_are_spread_evenly_over_the_interval() -> None:
     assert many >= 100
     assert len(counts) == many
     assert max(counts.values()) < 2 * 10_000 / many
+
+
+def test_a_reload_moves_nobodys_turn() -> None:
+    """However often SIGHUP comes, a device is looked at once an interval."""
+    for phase in (0, 7, phases(30.0) - 1):
+        turns = {
+            round(running + until_turn(30.0, phase, running), 6) % 30.0
+            for running in (0.0, 0.1, 11.0, 29.9, 30.0, 6001.7)
+        }
+        assert turns == {round(30.0 * phase / phases(30.0), 6)}
+        assert 0 <= until_turn(30.0, phase, 12345.6) < 30.0
