@@ -179,3 +179,25 @@ def test_no_name_becomes_a_wildcard_or_another_level(about: str) -> None:
 def test_a_password_is_not_sent_in_clear() -> None:
     with pytest.raises(ValueError, match="set tls"):
         settings(1883, host="broker.example.net", username="u", password="secret-word")
+
+
+@pytest.mark.parametrize("topic", ["care.notice", "alarm.raised"])
+def test_what_the_broker_does_not_acknowledge_is_not_delivered(topic: str) -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(bytes([0x20, 3, 0, 0, 0]))  # CONNACK, and never a word again
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+    async def go() -> None:
+        server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+        sink = MqttSink(settings(server.sockets[0].getsockname()[1], timeout_s=0.3))
+        with pytest.raises(TryLater, match="acknowledged"):
+            await sink.deliver(message(topic))
+        await sink.close()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(go())
