@@ -90,7 +90,7 @@ def open_if_due(world: World, key: str, at: datetime) -> None:
     if alarm is None or alarm.phase is not Phase.ACTIVE or not _worth_it(world, alarm):
         return
     due = (alarm.raised_at or at) + _hold(world)
-    if at < due:
+    if at < due or world.sequences.get(_settled(key)) == alarm.occurrence:
         return
     ticket = _ticket(world, key)
     if ticket is None:
@@ -104,6 +104,11 @@ def open_if_due(world: World, key: str, at: datetime) -> None:
         else:
             _move(world, ticket, S.CLOSED, at, NETOPSD, "resolved long ago; a new ticket follows")
             _open(world, alarm, at)
+
+
+def _settled(cause: str) -> str:
+    """Name the number that says which occurrence of an alarm a person has settled."""
+    return f"settled|{cause}"
 
 
 def _worth_it(world: World, alarm: Alarm) -> bool:
@@ -248,4 +253,11 @@ def act(world: World, asked: TicketAct) -> None:
             world, replace(ticket, changed_at=asked.at), "updated", asked.at, asked.by, asked.note
         )
         return
-    _move(world, ticket, TicketStatus(asked.status), asked.at, asked.by, asked.note)
+    goal = TicketStatus(asked.status)
+    cause = world.alarms.get(ticket.cause)
+    if cause is not None and cause.phase is Phase.ACTIVE:
+        # Their word holds for this occurrence, also after a restart; the next one is news.
+        over = goal is S.RESOLVED or goal in FINAL
+        if over or world.sequences.get(_settled(cause.key)):
+            world.sequences[_settled(cause.key)] = cause.occurrence if over else 0
+    _move(world, ticket, goal, asked.at, asked.by, asked.note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netopsd.core.inventory import Inventory
+from netopsd.core.model import TicketAct
 from netopsd.core.outcome import Beliefs
 from netopsd.core.restore import restore
 from netopsd.core.world import STORED
@@ -65,3 +66,23 @@ def test_a_trap_heard_before_the_first_look_is_decided_by_that_look() -> None:
     net.wait(30)
     net.up("gw", "p1", "p2")
     assert net.active() == []
+
+
+def test_what_a_person_settled_stays_settled_through_a_restart_until_it_happens_again() -> None:
+    for way in (("cancelled",), ("inProgress", "resolved")):
+        net = Net(inventory({"gw": (), "a": (), "b": ()}))
+        net.look("gw", Ports({"p1": 2}))
+        net.wait(30)
+        net.wait(60)
+        (ticket,) = net.tickets()
+        for status in way:
+            net.say(TicketAct(at=net.at, by="kari", ticket=ticket.id, status=status))
+        net = restarted(net)
+        for _ in range(4):
+            net.look("gw", Ports({"p1": 2}))
+            net.wait(30)
+        assert [t.status for t in net.tickets() if t.status != "resolved"] == []
+        for state in (1, 2, 2, 2, 2):
+            net.look("gw", Ports({"p1": state}))
+            net.wait(30)
+        assert [t.status for t in net.tickets() if t.status != "resolved"] != []
