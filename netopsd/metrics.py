@@ -28,7 +28,7 @@ LATE_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0)
 COMMIT_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 # What the SNMP engine and the trap listener tell beside their ever-growing counts.
-LEVELS = frozenset({"in_flight", "waiting"})
+LEVELS = frozenset({"in_flight", "waiting", "sessions", "subscriptions"})
 # Counts of traps that are no end a trap comes to: the others add up to all that were received.
 NO_END = frozenset({"received", "folded", "informs_acked", "v3_accepted", "v3_refused"})
 
@@ -58,6 +58,7 @@ class Sources:
     snmp: Snapshot = _nothing
     traps: Snapshot = _nothing
     mqtt: Snapshot = _nothing
+    netconf: Snapshot = _nothing
     store_totals: Snapshot = _nothing
     deliveries: Snapshot = _nothing
     queues: Snapshot = _nothing
@@ -184,6 +185,8 @@ class Figures:
             yield _named(f"netopsd_traps_{name}", about, traps[name])
         for name, value in self.sources.mqtt().items():
             yield _named(f"netopsd_mqtt_{name}", f"MQTT: {name.replace('_', ' ')}.", value)
+        for name, value in self.sources.netconf().items():
+            yield _named(f"netopsd_netconf_{name}", f"NETCONF: {name.replace('_', ' ')}.", value)
         shown, hidden = self.sources.series()
         yield _gauge("netopsd_network_series", "Series of the network in the last scrape.", shown)
         yield _gauge("netopsd_network_rows_hidden", "Rows left out of too long tables.", hidden)

@@ -7,6 +7,7 @@ committed, so nothing is lost by that.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from collectors.netconf import plain
@@ -23,14 +24,24 @@ LOOKED_BACK = 200  # events of a device among which the last one with a time of 
 
 
 class NetconfSide:
-    """Looks at and listens to the devices that speak NETCONF."""
+    """Looks at and listens to the devices that speak NETCONF.
+
+    `look` asks for a look, soon; `suspected` says whether a device's host key is believed changed.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock, inbox: Inbox, look: Callable[[str], None]
+        self,
+        settings: Settings,
+        clock: Clock,
+        inbox: Inbox,
+        look: Callable[[str], None],
+        suspected: Callable[[str], bool] = lambda _device: False,
     ) -> None:
         self._clock = clock
         self._inbox = inbox
         self._look = look
+        self._suspected = suspected
+        self._counted: Counter[str] = Counter()  # by listeners of earlier configurations
         self._changed = asyncio.Event()
         self._build(settings)
 
@@ -56,6 +67,9 @@ class NetconfSide:
             resume=Resume(settings.store_url),
             look=self._look,
         )
+        suspects = [name for name in targets if self._suspected(name)]
+        self.poller.suspect(suspects)
+        self.listener.suspect(suspects)
 
     def _tell(self, event: Event) -> None:
         self._inbox.offer(Events(at=event.at, items=(event,)))
@@ -86,7 +100,22 @@ class NetconfSide:
                     task.cancel()
                 await asyncio.gather(work, changed, return_exceptions=True)
                 await self.poller.close()
+            self._counted += self._counts()
             self._build(self._next)
+
+    def _counts(self) -> Counter[str]:
+        heard = self.listener
+        return Counter(notifications=heard.heard, repeated=heard.repeated, gaps=heard.gaps)
+
+    def stats(self) -> dict[str, float]:
+        """Return levels (sessions for looks, subscriptions) and counts since start."""
+        if not self._settings.netconf_devices.targets:
+            return {}
+        counts = Counter({"notifications": 0, "repeated": 0, "gaps": 0})
+        counts.update(self._counted)
+        counts.update(self._counts())
+        levels = {"sessions": self.poller.sessions, "subscriptions": len(self.listener.hearing)}
+        return {name: float(value) for name, value in (levels | dict(counts)).items()}
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -14,6 +14,7 @@ from netopsd.ports import Clock
 
 HOSTKEY_CHANGED = "netopsd:hostkey-changed"
 HOSTKEY_GOOD = "netopsd:hostkey-good"
+HOSTKEY_ALARM = "hostkey-changed"
 
 
 def host_key_event(target: NetconfTarget, error: HostKeyChanged | None, clock: Clock) -> Event:
@@ -25,7 +26,7 @@ def host_key_event(target: NetconfTarget, error: HostKeyChanged | None, clock: C
         name=HOSTKEY_CHANGED if error else HOSTKEY_GOOD,
         values={"shown": error.shown} if error else {},
         authenticated=True,
-        alarm="hostkey-changed",
+        alarm=HOSTKEY_ALARM,
         severity="critical" if error else "cleared",
         text=str(error) if error else f"{target.name} shows its pinned host key again",
     )

@@ -2,13 +2,15 @@
 
 What is heard is committed before it counts as heard: after a lost connection, or a restart, the
 subscription resumes with the time of the last event committed, and the device replays the rest.
-Where it cannot, that is an event of its own. After each connection one look is asked for, because
+Where it cannot, that is an event of its own, and what its alarm list says now is taken for what it
+told meanwhile. After each connection one look is asked for, because
 servers lose notifications around a subscription's start and nothing numbers them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from collectors.netconf.errors import (
     DeadlinePassed,
     HostKeyChanged,
     NetconfError,
+    NotConnected,
     RpcRefused,
 )
 from collectors.netconf.links import backoff_s, door, host_key_event, limits
@@ -35,6 +38,12 @@ GROUP = 100  # events committed together
 RECENT = 2000  # events remembered to know a repetition
 AHEAD = timedelta(minutes=5)  # a device's clock may be ahead of ours before we distrust it
 MAX_NOTIFICATION = 1 << 20  # bytes
+ALARM_LIST = (
+    f'<alarms xmlns="{notification.ALARMS}"><alarm-list><alarm><resource/><alarm-type-id/>'
+    "<alarm-type-qualifier/><is-cleared/><perceived-severity/><alarm-text/></alarm></alarm-list>"
+    "</alarms>"
+)
+LISTED = f"{{{notification.ALARMS}}}alarm"
 STREAMS = (
     '<netconf xmlns="urn:ietf:params:xml:ns:netmod:notification"><streams><stream>'
     "<name/><replaySupport/><replayLogCreationTime/><replayLogAgedTime/>"
@@ -55,6 +64,7 @@ class _Ear:
     recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=RECENT))
     failures: int = 0
     hostkey_told: bool = False
+    lists: bool = True  # False once its alarm list was too much for this session
 
 
 @dataclass(slots=True, eq=False)
@@ -66,13 +76,18 @@ class _Heap:
     waiting: deque[Heard] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     impatient: bool = False
+    told: set[notification.AlarmKey | None] | None = field(default_factory=set)
+    """Alarms told so far: newer than a list that is still to be read. None: none is."""
 
     def lose_patience(self) -> None:
         self.impatient = True
         self.wake.set()
 
     def add(self, root: Element) -> None:
-        self.waiting.append(notification.hear(root))
+        heard = notification.hear(root)
+        self.waiting.append(heard)
+        if self.told is not None:
+            self.told.add(notification.alarm_key(heard.content))
         self.wake.set()
         if len(self.waiting) >= self.most and self.session is not None:
             self.session.pause()
@@ -106,11 +121,16 @@ class NetconfListener:
         self._clock = clock
         self._resume = resume
         self._look = look
+        self._suspected: frozenset[str] = frozenset()
         self._targets = [target for target in targets if target.stream]
         self.hearing: set[str] = set()  # devices with a subscription now, for the metrics
         self.heard = 0
         self.repeated = 0
         self.gaps = 0
+
+    def suspect(self, devices: Iterable[str]) -> None:
+        """Learn, before listening, whose host key is believed to have changed."""
+        self._suspected = frozenset(devices)
 
     async def listen(self, inbox: Inbox) -> None:
         """Listen to all devices until cancelled."""
@@ -125,6 +145,7 @@ class NetconfListener:
             Vocabulary(self._settings.max_names),
             self._meaning,
             since=self._resume(target.name),
+            hostkey_told=target.name in self._suspected,
         )
         ear.since_at = moment(ear.since)
         while True:
@@ -160,7 +181,16 @@ class NetconfListener:
             self._look(ear.target.name)
             if lost:
                 await self._gap(ear, lost, inbox)
-            await self._drain(ear, session, heap, inbox)
+            listing = None
+            if lost or not ear.since:
+                listing = asyncio.create_task(self._read_list(ear, session, heap, inbox))
+            else:
+                heap.told = None
+            try:
+                await self._drain(ear, session, heap, inbox)
+            finally:
+                if listing is not None:
+                    listing.cancel()
         finally:
             self.hearing.discard(ear.target.name)
             session.end(DeadlinePassed("no longer listened to"))
@@ -204,6 +234,30 @@ class NetconfListener:
             if begins is not None and since is not None and begins > since:
                 return f"the device's log begins at {text}"
         return ""
+
+    async def _read_list(self, ear: _Ear, session: Session, heap: _Heap, inbox: Inbox) -> None:
+        """Take the device's alarm list for what it told while nobody listened.
+
+        What it has told since we listen is newer than the list.
+        """
+        try:
+            modules = operations.modules(session.capabilities)
+            if not ear.lists or notification.ALARMS not in modules:
+                return
+            reply = await session.call("get", operations.to_filter(ALARM_LIST))
+        except NetconfError as error:
+            ear.lists = isinstance(error, NotConnected | DeadlinePassed)
+            return  # what ended the session is told where its notifications are taken
+        else:
+            data = () if reply.data_ele is None else reply.data_ele.iter(LISTED)
+            told = heap.told or set()
+            entries = [entry for entry in data if notification.alarm_key(entry) not in told]
+            at, target = self._clock.now(), ear.target
+            said = notification.listed(entries, target.name, target.address, at, ear.meaning)
+            while some := tuple(itertools.islice(said, GROUP)):
+                await inbox.durable(Events(at=at, items=some))
+        finally:
+            heap.told = None
 
     async def _drain(self, ear: _Ear, session: Session, heap: _Heap, inbox: Inbox) -> None:
         """Commit what comes, in order, until the session ends and everything is committed."""

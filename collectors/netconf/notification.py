@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,6 +24,7 @@ ALARMS = "urn:ietf:params:xml:ns:yang:ietf-alarms"
 REPLAY = "urn:ietf:params:xml:ns:netmod:notification"
 SUBSCRIBED = "urn:ietf:params:xml:ns:yang:ietf-subscribed-notifications"
 GAP = "netopsd:notification-gap"
+LISTED = "ietf-alarms:alarm-list"
 EVENT_TIME = "eventTime"  # the value that holds the device's own time of the event
 
 MAX_VALUES = 256
@@ -105,6 +106,31 @@ def event(heard: Heard, device: str, source: str, at: datetime, meaning: Meaning
         if spec.name == name and _fits(spec, values):
             return _told(common, spec)
     return common
+
+
+AlarmKey = tuple[str, ...]
+
+
+def alarm_key(said: Element) -> AlarmKey | None:
+    """Return which alarm of its device a notification, or an entry of the list, is about."""
+    if said.tag not in (f"{{{ALARMS}}}alarm-notification", f"{{{ALARMS}}}alarm"):
+        return None
+    leaves = ("resource", "alarm-type-id", "alarm-type-qualifier")
+    return tuple((said.findtext(f"{{{ALARMS}}}{leaf}") or "").strip() for leaf in leaves)
+
+
+def listed(
+    entries: Iterable[Element], device: str, source: str, at: datetime, meaning: Meaning
+) -> Iterator[Event]:
+    """Yield each entry of an alarm list (RFC 8632 section 4.5) as if it were told now."""
+    for entry in entries:
+        values = dict(_leaves(entry))
+        if values.get("is-cleared") == "true":
+            values["perceived-severity"] = "cleared"
+        common = Event(
+            at=at, device=device, source=source, name=LISTED, values=values, authenticated=True
+        )
+        yield _alarm(common, meaning.resources)
 
 
 def gap(device: str, source: str, at: datetime, since: str, why: str) -> Event:

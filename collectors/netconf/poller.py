@@ -81,6 +81,18 @@ class NetconfPoller:
         self._tell = tell
         self._links = {target.name: _link(target, views, settings) for target in targets}
 
+    def suspect(self, devices: Iterable[str]) -> None:
+        """Learn, before the first look, whose host key is believed to have changed."""
+        for name in devices:
+            if name in self._links:
+                self._links[name].hostkey_told = True
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are held."""
+        links = self._links.values()
+        return sum(link.session is not None and link.session.error is None for link in links)
+
     async def start(self) -> None:
         """Do nothing: a session is opened by the first look at its device."""
 

@@ -36,6 +36,7 @@ class Common(BaseModel):
     site: Text | None = None
     upstream: tuple[Text, ...] | None = None
     labels: dict[Name, Text] = {}
+    snmp: Bool | None = None
     netconf: Netconf | None = None
     mqtt: Bool | None = None
 
@@ -128,11 +129,12 @@ def _entry(at: KeyPath, row: Row, layers: Sequence[Common], builtin: Builtin) ->
     labels: dict[str, str] = {}
     for layer in reversed(layers):
         labels.update(layer.labels)
+    asked_by_snmp = first("snmp", True)  # false: not even where [defaults] has credentials
     return Entry(
         at=at,
         row=row,
         port=first("port", builtin.port),
-        credentials=first("credentials", ""),
+        credentials=first("credentials", "") if asked_by_snmp else "",
         interval_s=first("interval", builtin.interval_s),
         timeout_s=first("timeout", builtin.timeout_s),
         retries=first("retries", builtin.retries),
@@ -151,7 +153,8 @@ def _note_doubles(found: Iterable[Entry], source: Source, problems: Problems) ->
     names: dict[str, KeyPath] = {}
     ends: dict[tuple[str, int], str] = {}
     for entry in found:
-        name, end = entry.row.name, (entry.row.address, entry.port)
+        name = entry.row.name
+        end = (entry.row.address, _asked_at(entry))
         if names.setdefault(name, entry.at) is not entry.at:
             first = source.line(names[name])
             what = f"device {quote(name)} is there already, on line {first}"
@@ -160,6 +163,13 @@ def _note_doubles(found: Iterable[Entry], source: Source, problems: Problems) ->
         if other != name:
             what = f"{end[0]} port {end[1]} is device {quote(other)} already"
             problems.add(source, (*entry.at, "address"), what, "Remove one of the two")
+
+
+def _asked_at(entry: Entry) -> int:
+    """Return the port that tells a device from others at its address."""
+    if entry.credentials or entry.netconf is None:
+        return entry.port
+    return entry.netconf.port
 
 
 def check_entries(
@@ -189,6 +199,8 @@ def check_entries(
             if tables is not None and table not in tables:
                 what = f"unknown table {quote(table)}"
                 problems.unknown(source, _said_at(entry, "tables"), what, table, tables)
+        if not entry.credentials:
+            continue
         longest = sum(entry.timeout_s * PATIENCE**i for i in range(entry.retries + 1))
         if longest >= entry.interval_s:
             what = (

@@ -11,6 +11,7 @@ from typing import Any
 import asyncssh
 import pytest
 
+from collectors.netconf import notification
 from collectors.netconf.listener import NetconfListener
 from collectors.netconf.notification import Meaning
 from collectors.netconf.settings import NetconfSettings
@@ -290,5 +291,41 @@ def test_junk_between_notifications_costs_a_reconnection_and_no_event(junk: byte
             simulator.alarms.put(alarm(2))
             await until(lambda: len(ledger.events) == 2)
             assert ledger.events[1].text == "alarm 2"
+
+    asyncio.run(story())
+
+
+def listed(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(e.text, e.severity) for e in ledger.events if e.name == notification.LISTED]
+
+
+def test_alarms_from_before_the_first_subscription_are_taken_from_the_devices_list() -> None:
+    async def story() -> None:
+        ledger = Ledger()
+        async with simulated() as simulator:
+            simulator.alarms.put(alarm(1))
+            simulator.alarms.put(alarm(2, qualifier="2", cleared=True))
+            async with listening(simulator, ledger):
+                await until(lambda: len(listed(ledger)) == 2)
+        (_, first), (_, second) = listed(ledger)
+        assert (first, second) == (alarm(1).severity, "cleared")
+
+    asyncio.run(story())
+
+
+def test_what_a_device_says_right_behind_its_list_is_newer_than_the_list() -> None:
+    async def story() -> None:
+        ledger = Ledger()
+        async with simulated() as simulator:
+            for number in range(300):
+                simulator.alarms.put(alarm(number, qualifier=str(number)))
+            async with listening(simulator, ledger) as listener:
+                await until(lambda: simulator.asked.get("get"))
+                for number in range(300):
+                    simulator.alarms.put(alarm(number, qualifier=str(number), cleared=True))
+                await until(lambda: listener.heard == 300)
+                await asyncio.sleep(0.05)
+        last = {event.alarm: event.severity for event in ledger.events}
+        assert set(last.values()) == {"cleared"}
 
     asyncio.run(story())
