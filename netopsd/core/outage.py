@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from netopsd.core import maintenance, sla
+from netopsd.core import maintenance, missing, sla
 from netopsd.core.beliefs import Outage, Phase, Reach, ServiceState, State
 from netopsd.core.inventory import Service
 from netopsd.core.model import Resource
@@ -30,6 +30,7 @@ def observe(world: World, device: str, look: Look) -> None:
         now, why = _state(world, resource, look)
         if now is None:
             continue
+        missing.say(world, resource, why == missing.WHY, look.at)
         was = world.states.get(resource)
         if was is None or was.state is not now:
             world.states[resource] = ResourceState(now, look.at, look.at, why)
@@ -45,9 +46,10 @@ def _state(world: World, resource: Resource, look: Look) -> tuple[State | None, 
     at = table.where.get(resource.row)
     if at is None:
         known = world.states.get(resource)
-        if known is None:
+        if known is None and not missing.known(world, resource):
             return State.UNKNOWN, "no such row"
-        return (State.DOWN, "the row is gone") if known.state is not State.UNKNOWN else (None, "")
+        lost = known is None or known.state is not State.UNKNOWN
+        return (State.DOWN, missing.WHY) if lost else (None, "")
     return _row_state(table, at)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from netopsd.core import agenda, cause, maintenance, outage, reach, sla, usage
+from netopsd.core import agenda, cause, maintenance, missing, outage, reach, sla, usage
 from netopsd.core import alarm as alarms
 from netopsd.core.beliefs import Alarm, DeviceState, Phase, Reach, State
 from netopsd.core.index import Index
@@ -54,6 +54,8 @@ def _orphaned(world: World, alarm: Alarm) -> str:
         return "the device is no longer configured"
     if alarm.alarm == reach.SESSION_LOST and alarm.qualifier not in device.sources:
         return f"it is no longer looked at by {alarm.qualifier}"
+    if alarm.alarm == missing.ALARM and resource not in world.index.resources.get(device.name, ()):
+        return "no service rests on it any more"
     of_a_rule = alarm.source == "trap" or (alarm.source == "poll" and resource.table)
     rules = (t.alarm for t in world.index.thresholds.get(resource.table, ()))
     ruled = alarm.alarm in world.index.event_alarms or alarm.alarm in rules

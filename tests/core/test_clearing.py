@@ -231,3 +231,24 @@ def test_a_port_whose_admin_state_could_not_be_read_stays_down() -> None:
     net.wait(30)
     net.look("a", Ports({"p1": 2}, admin={"p1": math.nan}))
     assert net.active() == ["a/if/p1!link-down"]
+
+
+def test_a_port_a_device_calls_good_too_early_is_told_of_at_the_next_look() -> None:
+    net = settled()
+    net.look("a", Ports({"p1": 2}))
+    net.wait(5)
+    said = Event(
+        at=net.at,
+        device="a",
+        source="192.0.2.1",
+        name="alarm-notification",
+        authenticated=True,
+        alarm="link-down",
+        severity="cleared",
+        resource=Resource("a", "if", "p1"),
+    )
+    net.say(Events(at=net.at, items=(said,)))
+    assert net.active() == []
+    net.wait(25)
+    net.look("a", Ports({"p1": 2}))
+    assert net.active() == ["a/if/p1!link-down"]

@@ -101,3 +101,11 @@ def test_a_gigabit_port_wraps_32_bits_in_34_seconds() -> None:
     assert not wraps_unseen(1e9, 17)
     assert wraps_unseen(1e9, 18)
     assert not wraps_unseen(0, 1e9)
+
+
+def test_the_same_number_of_boots_is_no_second_witness() -> None:
+    before = Clocks(sys_uptime_ticks=500_000, engine_boots=7)
+    same = Clocks(sys_uptime_ticks=100, engine_boots=7)
+    more = Clocks(sys_uptime_ticks=100, engine_boots=8)
+    assert restarted(before, same, 30.0) is Restart.AGENT
+    assert restarted(before, more, 30.0) is Restart.DEVICE

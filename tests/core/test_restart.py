@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netopsd.core.inventory import Inventory
 from netopsd.core.model import TicketAct
-from netopsd.core.outcome import Beliefs
+from netopsd.core.outcome import Beliefs, OutageNotice
 from netopsd.core.restore import restore
 from netopsd.core.world import STORED
 from tests.core.network import Net, Ports, gold, inventory, port
@@ -86,3 +86,22 @@ def test_what_a_person_settled_stays_settled_through_a_restart_until_it_happens_
             net.look("gw", Ports({"p1": state}))
             net.wait(30)
         assert [t.status for t in net.tickets() if t.status != "resolved"] != []
+
+
+def test_a_port_that_vanishes_with_its_card_is_an_outage_people_hear_of() -> None:
+    service = gold("S1", (port("gw", "p1"),))
+    net = Net(inventory({"gw": ()}, services=[service]))
+    outcomes = net.outcomes
+    for rows in (("p1", "p2"), ("p1", "p2"), ("p2",), ("p2",), ("p2",), ("p2",)):
+        net.up("gw", *rows)
+        net.wait(30)
+        if rows == ("p2",):
+            net = restarted(net)
+            net.outcomes = outcomes
+    assert net.active() == ["gw/if/p1!port-missing"]
+    assert [t.cause for t in net.tickets()] == ["gw/if/p1!port-missing"]
+    net.up("gw", "p1", "p2")
+    assert net.active() == []
+    assert [n.what for n in net.notices(OutageNotice)] == ["started", "ended"]  # type: ignore[attr-defined]
+    (period,) = net.world.periods.own.values()
+    assert (period.down_s, period.unknown_s) == (120.0, 0.0)
