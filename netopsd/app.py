@@ -24,7 +24,7 @@ from bss_bridge.translate import Translator, routes
 from collectors.netconf.links import HOSTKEY_ALARM
 from collectors.snmp_poll import SnmpPoller
 from collectors.snmp_trap.listener import TrapListener
-from netopsd import __version__, logs
+from netopsd import __version__, journal, logs
 from netopsd.clock import SystemClock
 from netopsd.core.beliefs import Phase, alarm_key
 from netopsd.core.model import Batch, Input, Reconfigured, Resource, Tick
@@ -385,6 +385,8 @@ class Daemon:
             self.figures.commit_seconds.observe(seconds)
         if outcome.notices:
             self.deliverer.nudge()
+            for line in journal.lines(outcome.notices):
+                log.info("%s", line)
         if outcome.activate:
             self.desk.work.nudge()
         if outcome.ordered:

@@ -101,7 +101,7 @@ def _apply(world: World, rule: EventRule, event: Event) -> None:
         sight = Sight(
             resource=resource,
             alarm=rule.clears,
-            why=f"{event.name} from {event.source}, authenticated",
+            why=f"{rule.title or event.name} from {event.source}, authenticated",
             at=event.at,
             source="trap",
         )
@@ -123,7 +123,7 @@ def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> N
             severity=rule.severity,
             probable_cause=rule.probable_cause,
             text=look.fill(rule.text or "{device} {row}: " + rule.alarm, words),
-            why=f"told by {event.name} from {event.source}",
+            why=f"told by {rule.title or event.name} from {event.source}",
             at=event.at,
             source="trap",
             times=event.count,

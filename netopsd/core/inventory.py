@@ -81,6 +81,7 @@ class EventRule:
     """
 
     name: str  # the notification's OID or YANG name, exact
+    title: str = ""  # what people call it: "linkDown"
     alarm: str  # alarm type id; "" raises nothing
     clears: str = ""
     table: str = ""

@@ -301,6 +301,7 @@ def build_events(
 def _event(row: EventRow) -> EventRule:
     return EventRule(
         name=row.name,
+        title=row.title,
         alarm=row.alarm or "",
         clears=row.clears or "",
         table=row.table or "",
