@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
-import sys
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 
 LONGEST = 8192
 MOST_WAITING = 10_000
+LAST_WORDS_S = 3.0  # for lines still waiting when we end
 UNSAFE = {"Cc", "Cf", "Zl", "Zp", "Cs"}  # control, bidi and other invisible characters
 
 
@@ -71,13 +72,47 @@ class _Dropping(QueueHandler):
         return record  # formatted by the listener's thread, not by the caller
 
 
+class _Descriptor(logging.Handler):
+    """Writes to a file descriptor. Holds no lock: one thread writes, and may hang in it for ever
+    where nobody reads; neither Python's end nor `logging.shutdown` must wait for that.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def createLock(self) -> None:  # logging's name
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        with suppress(OSError):  # nobody is there to hear of it
+            while line:
+                line = line[os.write(self._number, line) :]
+
+
+class _Listener(QueueListener):
+    """Writes lines in a thread of its own; at the end it is waited for, but not for ever."""
+
+    def stop(self) -> None:
+        thread = self._thread
+        if thread is None:
+            return
+        try:
+            self.enqueue_sentinel()
+        except queue.Full:  # nobody has read our output for long
+            return
+        thread.join(LAST_WORDS_S)
+        self._thread = None
+
+
 @contextmanager
 def writing(level: str, form: str) -> Iterator[None]:
     """Log to standard error while the context lasts."""
     lines: queue.Queue[logging.LogRecord] = queue.Queue(MOST_WAITING)
-    out = logging.StreamHandler(sys.stderr)
+    out = _Descriptor(2)
     out.setFormatter(_Json() if form == "json" else _Text())
-    listener = QueueListener(lines, out)
+    listener = _Listener(lines, out)
     handler = _Dropping(lines)
     root = logging.getLogger()
     root.addHandler(handler)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
-from netopsd.core.inventory import Policy
-from netopsd.core.model import Tick
+from netopsd.core.inventory import EventRule, Policy
+from netopsd.core.model import Batch, Clocks, Event, Events, Tick
 from tests.core.network import T0, Net, Ports, inventory
 
 
@@ -27,3 +28,34 @@ def test_ticks_may_be_missed_for_minutes_and_for_hours() -> None:
         net.wait(61 + pause)
         assert len(net.tickets()) == 1
         assert dict(net.world.due.items()) == {}
+
+
+def test_an_alarm_of_a_moment_stands_as_long_as_its_rule_says() -> None:
+    rule = EventRule(name="1.2.3", alarm="config-changed", momentary=True, momentary_s=900.0)
+    net = Net(replace(inventory({"gw": ()}), events=(rule,)))
+    event = Event(at=net.at, device="gw", source="192.0.2.1", name="1.2.3")
+    net.say(Events(at=net.at, items=(event,)))
+    for _ in range(29):
+        net.wait(30)
+        net.up("gw", "p1")
+    assert net.active() == ["gw!config-changed"]
+    net.wait(30)
+    net.wait(1)
+    assert net.active() == []
+
+
+def test_a_restarted_device_is_told_of_for_five_minutes() -> None:
+    net = Net(inventory({"gw": ()}))
+    for ticks in (1_000_000, 100):
+        batch = Batch(
+            device="gw",
+            at=net.at,
+            mono_s=(net.at - T0).total_seconds(),
+            clocks=Clocks(sys_uptime_ticks=ticks, hr_uptime_ticks=ticks),
+        )
+        net.say(batch)
+        net.wait(30)
+    assert net.active() == ["gw!device-restarted"]
+    for _ in range(10):
+        net.wait(30)
+    assert net.active() == []
