@@ -20,7 +20,8 @@ def put(world: World, at: datetime, what: str, key: str) -> None:
     last = world.moments.get("tick")
     if last is not None:
         second = max(second, int(last.timestamp()) + 1)
-    world.due[second] = (*(world.due.get(second) or ()), (what, key))
+    # What is due in one second hangs together like a list in Lisp: a storm puts thousands there.
+    world.due[second] = ((what, key), world.due.get(second) or ())
 
 
 def take(world: World, since: datetime | None, now: datetime) -> Iterator[tuple[str, str]]:
@@ -32,9 +33,13 @@ def take(world: World, since: datetime | None, now: datetime) -> Iterator[tuple[
     else:
         seconds = [s for s in range(first, last + 1) if world.due.get(s)]
     for second in seconds:
-        items = world.due.get(second) or ()
+        chain = world.due.get(second) or ()
         world.due[second] = ()
-        yield from items
+        items: list[tuple[str, str]] = []
+        while chain:
+            item, chain = chain
+            items.append(item)
+        yield from reversed(items)
 
 
 def seconds(number: float) -> timedelta:

@@ -6,7 +6,7 @@ their own. Every change is kept with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from netopsd.core import agenda, flap
 from netopsd.core.beliefs import Alarm, AlarmType, Change, Phase, Severity, alarm_key
 from netopsd.core.model import Acknowledge, Resource, Shelve
 from netopsd.core.outcome import AlarmNotice
+from netopsd.core.values import replace
 from netopsd.core.world import World
 
 OURSELVES = Resource("netopsd")
@@ -45,9 +46,12 @@ NEXT: dict[tuple[Phase, Seen], Phase] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Sight:
-    """One thing one look (or event) says about one possible alarm."""
+    """One thing one look (or event) says about one possible alarm.
+
+    Not frozen, as it lives for one judgement and a frozen one costs thrice as much to make.
+    """
 
     resource: Resource
     alarm: str
@@ -61,10 +65,10 @@ class Sight:
     hold_s: float = 0.0
     source: str = "poll"
     times: int = 1
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        return alarm_key(self.resource, self.alarm, self.qualifier)
+    def __post_init__(self) -> None:
+        self.key = alarm_key(self.resource, self.alarm, self.qualifier)
 
 
 def see(world: World, seen: Seen, sight: Sight) -> None:
@@ -194,26 +198,45 @@ def _see_active(world: World, alarm: Alarm, seen: Seen, sight: Sight) -> None:
             by="netopsd",
         )
     elif sight.source != "poll":
-        world.alarms[alarm.key] = replace(
-            alarm, count=alarm.count + sight.times, changed_at=max(alarm.changed_at, sight.at)
-        )
+        again(world, alarm, sight.at, sight.times)
+
+
+def again(world: World, alarm: Alarm, at: datetime, times: int) -> None:
+    """Count that an active alarm was told `times` times more."""
+    world.alarms[alarm.key] = replace(
+        alarm, count=alarm.count + times, changed_at=max(alarm.changed_at, at)
+    )
 
 
 def clear(world: World, alarm: Alarm, at: datetime, why: str) -> None:
     """Clear an active alarm; where that is one change too many, it is flapping instead."""
     policy = world.inventory.policy
     weight = flap.changed(alarm.flap_weight, alarm.flap_at, at, policy)
-    alarm = replace(alarm, flap_weight=weight, flap_at=at)
     if flap.is_flapping(weight, alarm.flapping, policy):
-        alarm = replace(alarm, flapping=True, why=f"changes too often; last: {why}", changed_at=at)
+        alarm = replace(
+            alarm,
+            flapping=True,
+            why=f"changes too often; last: {why}",
+            changed_at=at,
+            flap_weight=weight,
+            flap_at=at,
+        )
         _keep(world, alarm, "flapping", by="netopsd")
         _start_flapping(world, alarm, bad=False)
         return
-    end(world, alarm, at, why)
+    end(world, alarm, at, why, weight=weight)
 
 
-def end(world: World, alarm: Alarm, at: datetime, why: str, by: str = "netopsd") -> None:
-    """Clear an alarm whatever its weight."""
+def end(
+    world: World,
+    alarm: Alarm,
+    at: datetime,
+    why: str,
+    *,
+    by: str = "netopsd",
+    weight: float | None = None,
+) -> None:
+    """Clear an alarm whatever its weight; where one is given, it is its weight from now on."""
     device = alarm.resource.device
     left = (world.by_device.get(device) or frozenset()) - {alarm.key}
     world.by_device[device] = left
@@ -226,6 +249,8 @@ def end(world: World, alarm: Alarm, at: datetime, why: str, by: str = "netopsd")
         changed_at=at,
         why=why,
         flapping=False,
+        flap_weight=alarm.flap_weight if weight is None else weight,
+        flap_at=alarm.flap_at if weight is None else at,
     )
     _keep(world, cleared, "cleared", by=by)
     overflow = alarm_key(Resource(device), OVERFLOW)

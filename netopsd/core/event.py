@@ -88,7 +88,10 @@ def _index(rule: EventRule, event: Event) -> str | None:
     if rule.row_from in event.values:
         return event.values[rule.row_from]
     prefix = rule.row_from + "."
-    return next((k[len(prefix) :] for k in event.values if k.startswith(prefix)), None)
+    for name in event.values:
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return None
 
 
 def _apply(world: World, rule: EventRule, event: Event) -> None:
@@ -110,9 +113,13 @@ def _apply(world: World, rule: EventRule, event: Event) -> None:
 
 
 def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> None:
-    words = {"device": event.device, "row": resource.row, "source": event.source}
     key = alarm_key(resource, rule.alarm)
     before = world.alarms.get(key)
+    up = before is not None and before.phase is Phase.ACTIVE
+    if before is not None and up and not before.flapping and before.severity is rule.severity:
+        alarms.again(world, before, event.at, event.count)  # most of a storm: known already
+        return
+    words = {"device": event.device, "row": resource.row, "source": event.source}
     alarms.see(
         world,
         Seen.BAD_FOR_LONG,
@@ -129,7 +136,7 @@ def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> N
             times=event.count,
         ),
     )
-    if rule.momentary and (before is None or before.phase is not Phase.ACTIVE):
+    if rule.momentary and not up:
         agenda.put(world, event.at + agenda.seconds(rule.momentary_s), "momentary", key)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Resource, Table
 from netopsd.core.rates import Restart
 from netopsd.core.rules import RulePlan
+from netopsd.core.values import replace
 from netopsd.core.world import Look, Seen, TableLook, World
 
 RESTARTED = "device-restarted"

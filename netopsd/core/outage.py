@@ -8,7 +8,6 @@ answer comes the time since the first failed sample is booked as what it was.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from netopsd.core import maintenance, missing, sla
@@ -16,6 +15,7 @@ from netopsd.core.beliefs import Outage, Phase, Reach, ServiceState, State
 from netopsd.core.inventory import Service
 from netopsd.core.model import Resource
 from netopsd.core.outcome import OutageNotice
+from netopsd.core.values import replace
 from netopsd.core.world import Look, ResourceState, TableLook, World
 
 # What makes a row of a table usable: column and value (RFC 2863, RFC 4273).

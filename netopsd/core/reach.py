@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from netopsd.core import alarm as alarms
@@ -11,6 +10,7 @@ from netopsd.core.alarm import OURSELVES, Seen, Sight
 from netopsd.core.beliefs import AlarmType, DeviceState, Phase, Reach, Severity, State, alarm_key
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Resource
+from netopsd.core.values import replace
 from netopsd.core.world import World
 
 ISOLATED = "poller-isolated"

@@ -8,7 +8,6 @@ nor down: it is kept apart, and the bounds are [A with unknown down, A with unkn
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -18,6 +17,7 @@ from netopsd.core import maintenance
 from netopsd.core.beliefs import Outage, SlaPeriod, State, Violation
 from netopsd.core.inventory import Service
 from netopsd.core.outcome import BudgetNotice, ViolationNotice
+from netopsd.core.values import replace
 from netopsd.core.world import World
 
 NINE = Decimal("0.000000001")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from netopsd.core import agenda
@@ -19,6 +18,7 @@ from netopsd.core.beliefs import (
 )
 from netopsd.core.model import TicketAct
 from netopsd.core.outcome import TicketNotice
+from netopsd.core.values import replace
 from netopsd.core.world import World
 
 S = TicketStatus

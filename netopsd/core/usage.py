@@ -7,7 +7,6 @@ parts add up to the whole. A reset, a wrap that cannot be told, an impossible ra
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -16,6 +15,7 @@ from netopsd.core.inventory import Service
 from netopsd.core.model import Clocks, Resource
 from netopsd.core.outcome import UsageNotice
 from netopsd.core.rates import Restart, restarted, wraps_unseen
+from netopsd.core.values import replace
 from netopsd.core.world import Look, TableLook, World
 
 WIDE = ("ifHCInOctets", "ifHCOutOctets", 64)

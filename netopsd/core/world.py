@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -48,10 +49,13 @@ class Shelf(Generic[K, V]):
         self.under = under
 
     def get(self, key: K) -> V | None:
-        value = self.own.get(key)
-        if value is None and self.under is not None:
-            return self.under.get(key)
-        return value
+        shelf: Shelf[K, V] | None = self
+        while shelf is not None:
+            value = shelf.own.get(key)
+            if value is not None:
+                return value
+            shelf = shelf.under
+        return None
 
     def __getitem__(self, key: K) -> V:
         value = self.get(key)
@@ -125,6 +129,8 @@ class ResourceState:
     why: str = ""
 
 
+Chain = tuple[()] | tuple[tuple[str, str], "Chain"]
+
 STORED = (
     *("alarms", "tickets", "devices", "services", "outages", "periods", "meters", "sequences"),
     *("orders", "order_items", "ordered"),
@@ -136,17 +142,22 @@ VOLATILE = (
     "by_device",  # device → frozenset of uncleared alarm keys
     "symptoms",  # root alarm key → frozenset of alarm keys it explains
     "ticket_of",  # alarm key → id of its ticket that is not final
-    "due",  # epoch second → tuple of (what, key)
+    "due",  # epoch second → (what, key) and those put before it, newest first
     "states",  # Resource → ResourceState
     "running",  # (service, resource) → Meter, newer than the stored one
     "raw",  # key of a flapping alarm → "bad" or "good", as last seen
     "moments",  # name → datetime: "answer" (anyone's latest), "tick", "isolated" …
 )
+_stored = attrgetter(*STORED)
+_shelves = attrgetter(*STORED, *VOLATILE)
 
 
 @dataclass(slots=True, eq=False)
 class World:
-    """Everything we believe. Only `apply` changes a world that is not a draft."""
+    """Everything we believe. Only `apply` changes a world that is not a draft.
+
+    Its shelves stand in the order of `STORED` and `VOLATILE`.
+    """
 
     inventory: Inventory
     index: Index
@@ -167,7 +178,7 @@ class World:
     by_device: Shelf[str, frozenset[str]]
     symptoms: Shelf[str, frozenset[str]]
     ticket_of: Shelf[str, str]
-    due: Shelf[int, tuple[tuple[str, str], ...]]
+    due: Shelf[int, Chain]
     states: Shelf[Resource, ResourceState]
     running: Shelf[tuple[str, str], Meter | tuple[()]]
     raw: Shelf[str, str]
@@ -178,15 +189,10 @@ class World:
     def draft(self) -> World:
         """Return a world that reads like this one and writes into its own `out`."""
         out = Outcome()
-        shelves: dict[str, Any] = {
-            name: Shelf(getattr(out, name), getattr(self, name)) for name in STORED
-        }
-        private = out.private
-        for name in VOLATILE:
-            own: dict[Any, Any] = {}
-            private[name] = own
-            shelves[name] = Shelf(own, getattr(self, name))
-        return World(inventory=self.inventory, index=self.index, out=out, **shelves)
+        out.private = {name: {} for name in VOLATILE}
+        own = (*_stored(out), *out.private.values())
+        shelves: Any = map(Shelf, own, _shelves(self))
+        return World(self.inventory, self.index, *shelves, out)
 
     def apply(self, outcome: Outcome) -> None:
         """Believe `outcome`. On a draft this merges it into the draft's own outcome."""
@@ -194,8 +200,8 @@ class World:
             self.inventory = outcome.inventory
             self.index = Index.of(outcome.inventory)
         base = self.alarms.under is None
-        for name in STORED:
-            if changed := getattr(outcome, name):
+        for name, changed in zip(STORED, _stored(outcome), strict=True):
+            if changed:
                 getattr(self, name).own.update(changed)
         for name, changed in outcome.private.items():
             if not changed:
