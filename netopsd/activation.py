@@ -198,6 +198,7 @@ class Activations:
                 await self._report(item, Progress.WAITS, str(error))
                 await self._clock.sleep(self.pace.retry_s)
                 continue
+            await activation.close()  # an order that has ended holds no lock
             await self._report(item, Progress.CONFIRMED, "", remarks)
             return
 
@@ -211,6 +212,7 @@ class Activations:
                 await self._report(item, Progress.WAITS, f"{why}; waiting for {error}")
                 await self._clock.sleep(self.pace.retry_s)
                 continue
+            await activation.close()
             order = self._world.orders.get(item.order)
             cancelled = order is not None and order.state is OrderState.PENDING_CANCELLATION
             again = why.startswith(INTERRUPTED) and item.attempt < ATTEMPTS and not cancelled

@@ -89,8 +89,7 @@ class OrderDesk:
     async def place(self, document: Table, by: str) -> str:
         """Take an order in, durably, and return its id. Raises NotAllowed, in words."""
         order, items = self._draft(document)
-        known = self._world.orders.get(order.id)
-        if known is None or known.sha256 != order.sha256:
+        if self._world.orders.get(order.id) is None:  # else the core knows what to say
             for item in self._judged(order, items):
                 self._activator.check(item)
         await self._inbox.durable(PlaceOrder(at=self._clock.now(), by=by, order=order, items=items))
