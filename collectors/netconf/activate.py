@@ -126,7 +126,7 @@ class NetconfActivator:
     def _plan(self, item: OrderItem, template: Template, end: Endpoint, stays: bool) -> Plan:
         target = self._targets.get(end.device)
         if target is None:
-            raise NotAllowed(f"device {end.device!r} has no netconf.activate_as in devices.toml")
+            raise NotAllowed(f"device {end.device!r} has no netconf.activate in devices.toml")
         name = item.definition.name if item.definition is not None else item.service
         try:
             values = template.values(dict(end.inputs))
