@@ -9,8 +9,8 @@ from decimal import Decimal
 import numpy as np
 
 from netopsd.core.beliefs import Phase
-from netopsd.core.inventory import Policy
-from netopsd.core.model import Blind, Layout, Resource, Table
+from netopsd.core.inventory import EventRule, Policy
+from netopsd.core.model import Blind, Event, Events, Layout, Resource, Table
 from netopsd.core.outcome import OutageNotice, ViolationNotice
 from netopsd.core.rates import CounterPlan, deltas
 from tests.core.network import T0, Net, Ports, gold, inventory, port
@@ -117,3 +117,51 @@ def test_a_device_unreachable_without_its_alarm_is_only_that() -> None:
     net.miss("gw", Blind.REJECTED)
     assert net.world.by_device.get("gw")
     assert net.world.devices.get(Resource("gw").device) is not None
+
+
+def test_a_ticket_that_was_due_while_we_were_stopped_is_opened_in_its_time() -> None:
+    net = Net(inventory({"gw": ()}))
+    net.look("gw", Ports({"p1": 2}))
+    net = restarted(net)
+    net.wait(30)
+    assert net.tickets() == []
+    net.wait(31)
+    assert [t.cause for t in net.tickets()] == ["gw/if/p1!link-down"]
+
+
+def test_an_alarm_of_a_moment_ends_in_its_time_also_after_a_restart() -> None:
+    rule = EventRule(name="1.2.3", alarm="config-changed", momentary=True, momentary_s=900.0)
+    net = Net(replace(inventory({"gw": ()}, policy=Policy(silent_after_s=1e6)), events=(rule,)))
+    event = Event(at=net.at, device="gw", source="192.0.2.1", name="1.2.3")
+    net.say(Events(at=net.at, items=(event,)))
+    net = restarted(net)
+    net.wait(890)
+    assert net.active() == ["gw!config-changed"]
+    net.wait(11)
+    assert net.active() == []
+
+
+def test_a_flapping_alarm_nobody_looks_at_any_more_stops_flapping_after_a_restart() -> None:
+    net = Net(inventory({"gw": ()}, policy=Policy(silent_after_s=1e6)))
+    for n in range(20):
+        net.look("gw", Ports({"p1": 2 - n % 2}))
+        net.wait(5)
+    net = restarted(net)
+    for _ in range(4):
+        net.wait(3000)
+    (alarm,) = net.alarms(Phase.ACTIVE)
+    assert not alarm.flapping
+
+
+def test_three_devices_are_enough_to_say_that_we_are_cut_off_and_two_are_not() -> None:
+    for count in (2, 3):
+        names = ("a", "b", "c")[:count]
+        net = Net(inventory({name: () for name in names}))
+        for name in names:
+            net.up(name, "p1")
+        net.wait(30)
+        for _ in range(7):
+            for name in names:
+                net.miss(name)
+            net.wait(30)
+        assert ("netopsd!poller-isolated" in net.active()) == (count == 3)
