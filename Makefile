@@ -14,7 +14,12 @@ demo: venv ## the main job on a simulated network, about a minute; FOR=60 ends i
 	@$(BIN)/netopsd demo $(if $(FOR),--for $(FOR))
 
 test: $(VENV)/.dev peers ## install what the tests need and run them all
+ifdef PYTEST
 	@$(BIN)/python -m pytest $(PYTEST)
+else
+	@$(BIN)/python -m pytest -q -m "not e2e" -n 2
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile
+endif
 
 venv: $(VENV)/.run ## only the environment, from the hash-locked requirements
 

@@ -16,7 +16,9 @@ def add(app: typer.Typer) -> None:
 
 
 def collect(
-    site: Annotated[str, typer.Option("--site", help="Whose devices to poll: one of collect.remote.")],
+    site: Annotated[
+        str, typer.Option("--site", help="Whose devices to poll: one of collect.remote.")
+    ],
     name: Annotated[
         str,
         typer.Option(
