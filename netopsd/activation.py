@@ -97,7 +97,8 @@ class Activations:
     def _startable(self) -> Iterator[tuple[Order, frozenset[str]]]:
         """Yield orders to begin now, the oldest first; none overtakes another on its devices."""
         taken: set[str] = set().union(*self._busy.values())
-        waiting = [one for _, one in self._world.orders.items() if one.state not in ENDED]
+        names = {order_id for (order_id, _), _ in self._world.order_items.items()}
+        waiting = [one for name in names if (one := self._world.orders.get(name)) is not None]
         for order in sorted(waiting, key=lambda one: (one.placed_at, one.id)):
             if order.id in self._busy or order.state is OrderState.HELD:
                 continue

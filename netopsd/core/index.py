@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from netopsd.core.inventory import EventRule, Inventory, Service, Threshold
@@ -51,6 +51,46 @@ class Index:
             events=_grouped((rule.name, rule) for rule in inventory.events),
             event_alarms={rule.alarm: rule for rule in inventory.events if rule.alarm},
         )
+
+    def exchanged(self, before: Service | None, after: Service | None) -> Index:
+        """Return the look-ups with one service in place of another, None for none.
+
+        A few entries are drawn anew; what `of` draws of thousands of services is kept.
+        """
+        services, resources, meters = dict(self.services), dict(self.resources), dict(self.meters)
+        for device in _carriers(before) | _carriers(after):
+            here = [one for one in services.get(device, ()) if one is not before]
+            metered = [one for one in meters.get(device, ()) if one[0] is not before]
+            if after is not None and device in _carriers(after, meters=False):
+                here.append(after)
+            if after is not None:
+                metered += [(after, m) for m in after.meters if m.device == device]
+            carried = (
+                resource
+                for service in here
+                for path in service.paths
+                for resource in path
+                if resource.device == device
+            )
+            _put(services, device, tuple(here))
+            _put(meters, device, tuple(metered))
+            _put(resources, device, tuple(dict.fromkeys(carried)))
+        return replace(self, services=services, resources=resources, meters=meters)
+
+
+def _carriers(service: Service | None, meters: bool = True) -> set[str]:
+    """Return the devices a service rests on, and those it is metered on."""
+    if service is None:
+        return set()
+    found = {resource.device for path in service.paths for resource in path}
+    return found | {meter.device for meter in service.meters} if meters else found
+
+
+def _put(into: dict[str, tuple[T, ...]], device: str, entries: tuple[T, ...]) -> None:
+    if entries:
+        into[device] = entries
+    else:
+        into.pop(device, None)
 
 
 def _grouped(pairs: Iterable[tuple[str, T]]) -> dict[str, tuple[T, ...]]:

@@ -15,7 +15,7 @@ from datetime import datetime
 from netopsd.core import alarm as alarms
 from netopsd.core import reconfigure
 from netopsd.core.alarm import Seen, Sight
-from netopsd.core.beliefs import AlarmType, Phase, Severity
+from netopsd.core.beliefs import AlarmType, Phase, Severity, alarm_key
 from netopsd.core.model import Drifted, NotAllowed, OrderAct, OrderProgress, PlaceOrder, Resource
 from netopsd.core.ordered import (
     ENDED,
@@ -251,7 +251,7 @@ def _enact(world: World, item: OrderItem, at: datetime) -> None:
             ended = replace(known.service, active_until=at)
             reconfigure.drop_service(world, item.service, at)
             _become(world, replace(known, service=ended, order=item.order), "terminated", at)
-            _end_drift(world, item.service, at)
+            _end_drift(world, item, at)
         return
     service = item.definition
     if service is None:
@@ -269,7 +269,7 @@ def _enact(world: World, item: OrderItem, at: datetime) -> None:
     )
     reconfigure.put_service(world, ordered.service, at)
     _become(world, ordered, "changed" if known is not None else "activated", at)
-    _end_drift(world, item.service, at)
+    _end_drift(world, item, at)
 
 
 def _become(world: World, ordered: Ordered, what: str, at: datetime) -> None:
@@ -347,10 +347,11 @@ def drift(world: World, said: Drifted) -> None:
     alarms.see(world, Seen.BAD_FOR_LONG if said.lines else Seen.GOOD, sight)
 
 
-def _end_drift(world: World, service: str, at: datetime) -> None:
+def _end_drift(world: World, item: OrderItem, at: datetime) -> None:
     """Clear drift alarms of a service that was put right by an order, or is no more."""
-    for _, alarm in tuple(world.alarms.items()):
-        if (alarm.alarm, alarm.qualifier) == (DRIFT, service) and alarm.phase is Phase.ACTIVE:
+    for device in item.devices:
+        alarm = world.alarms.get(alarm_key(Resource(device), DRIFT, item.service))
+        if alarm is not None and alarm.phase is Phase.ACTIVE:
             alarms.end(world, alarm, at, "the service was ordered anew or ended")
 
 

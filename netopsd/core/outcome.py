@@ -19,6 +19,7 @@ from netopsd.core.beliefs import (
     UsageRecord,
     Violation,
 )
+from netopsd.core.index import Index
 from netopsd.core.inventory import Inventory
 from netopsd.core.model import Event
 from netopsd.core.ordered import Order, Ordered, OrderItem, OrderNote
@@ -162,6 +163,7 @@ class Outcome:
     verify: list[Verify] = field(default_factory=list)
     private: dict[str, dict[Any, Any]] = field(default_factory=dict)
     inventory: Inventory | None = None
+    index: Index | None = None  # drawn from `inventory`, where that was done already
 
 
 @dataclass(slots=True, kw_only=True)

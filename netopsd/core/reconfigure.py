@@ -33,7 +33,7 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
         if name not in inventory.services:
             _end_service(world, name, at)
     world.inventory = world.out.inventory = inventory
-    world.index = Index.of(inventory)
+    world.index = world.out.index = Index.of(inventory)
     for _, alarm in tuple(world.alarms.items()):
         if alarm.phase is Phase.ACTIVE and (why := _orphaned(world, alarm)):
             alarms.end(world, alarm, at, why, by="configuration")
@@ -68,7 +68,8 @@ def put_service(world: World, service: Service, at: datetime) -> None:
     if before is not None:
         outage.settle(world, before, at, now=True)
         _close_meters(world, before, set(service.meters), at)
-    _replace_services(world, {**world.inventory.services, service.id: service})
+    services = {**world.inventory.services, service.id: service}
+    _replace_services(world, services, world.index.exchanged(before, service))
 
 
 def drop_service(world: World, name: str, at: datetime) -> None:
@@ -80,7 +81,7 @@ def drop_service(world: World, name: str, at: datetime) -> None:
     _end_service(world, name, at)
     _close_meters(world, service, set(), at)
     services = {key: one for key, one in world.inventory.services.items() if key != name}
-    _replace_services(world, services)
+    _replace_services(world, services, world.index.exchanged(service, None))
 
 
 def _close_meters(world: World, service: Service, stay: set[Resource], at: datetime) -> None:
@@ -89,9 +90,9 @@ def _close_meters(world: World, service: Service, stay: set[Resource], at: datet
             usage.close_meter(world, service, (service.id, str(meter)), at)
 
 
-def _replace_services(world: World, services: dict[str, Service]) -> None:
+def _replace_services(world: World, services: dict[str, Service], index: Index) -> None:
     world.inventory = world.out.inventory = replace(world.inventory, services=services)
-    world.index = Index.of(world.inventory)
+    world.index = world.out.index = index
 
 
 def _end_service(world: World, name: str, at: datetime) -> None:

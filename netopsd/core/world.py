@@ -196,10 +196,8 @@ class World:
 
     def apply(self, outcome: Outcome) -> None:
         """Believe `outcome`. On a draft this merges it into the draft's own outcome."""
-        if outcome.inventory is not None:
-            self.inventory = outcome.inventory
-            self.index = Index.of(outcome.inventory)
         base = self.alarms.under is None
+        moved = outcome.inventory is not None and self._adopt(outcome.inventory, outcome.index)
         for name, changed in zip(STORED, _stored(outcome), strict=True):
             if changed:
                 getattr(self, name).own.update(changed)
@@ -213,13 +211,19 @@ class World:
                     if not value:
                         del own[key]
         if base:
-            self._forget(outcome)
+            self._forget(outcome, moved)
         else:
             _merge_lists(self.out, outcome)
 
-    def _forget(self, outcome: Outcome) -> None:
+    def _adopt(self, inventory: Inventory, index: Index | None) -> bool:
+        """Take on a new inventory; return whether it brought other devices, too."""
+        moved = inventory.devices is not self.inventory.devices
+        self.inventory, self.index = inventory, index or Index.of(inventory)
+        return moved
+
+    def _forget(self, outcome: Outcome, moved: bool) -> None:
         """Drop from memory what only the database needs to remember."""
-        if outcome.inventory is not None:
+        if moved:
             self._forget_devices()
         for ticket in outcome.tickets.values():
             if ticket.status in FINAL:
@@ -271,4 +275,4 @@ def _merge_lists(into: Outcome, more: Outcome) -> None:
     into.notices += more.notices
     into.verify += more.verify
     if more.inventory is not None:
-        into.inventory = more.inventory
+        into.inventory, into.index = more.inventory, more.index

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netopsd.core.engine import decide
+from netopsd.core.index import Index
 from netopsd.core.model import (
     Drifted,
     NotAllowed,
@@ -251,6 +252,7 @@ def test_a_changed_service_keeps_its_beginning_and_what_leaves_it_is_undone() ->
     assert changing.devices == ("r1", "r2", "r3")
     report(one, *ALL, id="SO-2")
     after = one.world.ordered["vpn"]
+    assert same(one.world.index, Index.of(one.world.inventory))
     assert after.service.active_from == since
     assert [end.device for end in after.endpoints] == ["r1", "r3"]
 
@@ -382,6 +384,15 @@ def test_what_is_stored_gives_the_same_world_again() -> None:
     assert set(again.world.inventory.services) == {"old", "vpn", "b"}
 
 
+def same(one: Index, other: Index) -> bool:
+    """Whether two indexes say the same, in whatever order."""
+    return all(
+        {key: set(map(repr, few)) for key, few in getattr(one, name).items()}
+        == {key: set(map(repr, few)) for key, few in getattr(other, name).items()}
+        for name in ("services", "resources", "meters")
+    )
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
@@ -419,5 +430,6 @@ def test_whatever_is_said_states_move_by_the_table_and_services_follow_completed
         if i.state is S.COMPLETED
     } | {i.service for _, i in one.world.order_items.items() if i.state is S.COMPLETED}
     assert set(one.world.inventory.services) == {"old"} | done
+    assert same(one.world.index, Index.of(one.world.inventory)), "drawn by parts as from the whole"
     ended = state(one) in ENDED
     assert ended == (len(one.world.order_items) == 0), "only open orders keep their items in mind"
