@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from rich.markup import escape
 
 from bss_bridge.office.books import open_books
 from netopsd.demo_figures import Picture, ending, figures
+from netopsd.demo_order import Purchase
 from netopsd.demo_stage import DemoFailed, Stage, stage_in
 from netopsd.demo_tale import Tale, scene
 from netopsd.demo_view import screen
@@ -99,7 +101,8 @@ def _ended_by_signal() -> Iterator[None]:
 
 def _play(stage: Stage, for_s: float, console: Console) -> Picture:
     """Show the story until its time is up and what it caused is delivered."""
-    coming = _scenes(stage, for_s)
+    purchase = Purchase(stage.config)
+    coming = _scenes(stage, purchase, for_s)
     console.print(_opening(stage, coming, for_s), soft_wrap=True)
     said: set[tuple[str, float, str]] = set()
     with httpx.Client(base_url=stage.http, timeout=5.0) as api, contextlib.ExitStack() as showing:
@@ -110,6 +113,8 @@ def _play(stage: Stage, for_s: float, console: Console) -> Picture:
         while True:
             stage.alive()
             past = time.monotonic() - stage.began
+            if past < for_s:
+                purchase.place(api, past)
             picture = replace(_look(stage, api, past, for_s), coming=coming)
             if live is not None:
                 live.update(screen(picture, console.width, console.height), refresh=True)
@@ -148,12 +153,12 @@ What will happen:
 """
 
 
-def _scenes(stage: Stage, for_s: float) -> tuple[tuple[float, str], ...]:
+def _scenes(stage: Stage, purchase: Purchase, for_s: float) -> tuple[tuple[float, str], ...]:
     """Return the events of the first `for_s` seconds: when, and in words."""
     with (stage.folder / "scenario.toml").open("rb") as file:
         events = tomllib.load(file).get("at", [])
-    scenes = ((duration(event["after"]), scene(event)) for event in events)
-    return tuple((t, text) for t, text in scenes if t < for_s)
+    scenes = [(duration(event["after"]), scene(event)) for event in events]
+    return tuple(sorted((t, text) for t, text in [*scenes, purchase.scene()] if t < for_s))
 
 
 def _look(stage: Stage, api: httpx.Client, past: float, for_s: float) -> Picture:
@@ -177,6 +182,7 @@ def _look(stage: Stage, api: httpx.Client, past: float, for_s: float) -> Picture
             tickets=[(ticket, reader.notes(ticket.id)[::-1]) for ticket in reader.tickets()],
             violations=books.violations(),
             credits=books.credits(),
+            orders=[note for o in reader.orders() for note in reader.order_notes(o.id)[::-1]],
             notices=books.notices(),
         )
         counts, totals = books.counts(), books.credit_totals()
@@ -191,6 +197,7 @@ def _look(stage: Stage, api: httpx.Client, past: float, for_s: float) -> Picture
         tally=dict(reader.tally()),
         office=counts,
         credit_totals=totals,
+        sources=Counter(alarm.source for alarm in reader.alarms()),
         told=tale.told(),
     )
 

@@ -29,6 +29,7 @@ class Picture:
     tally: Mapping[str, int]
     office: Mapping[str, int]
     credit_totals: Mapping[str, int]
+    sources: Mapping[str, int] = field(default_factory=dict)  # who told of alarms, cleared or not
     told: Sequence[Told] = ()
     coming: Sequence[tuple[float, str]] = ()
     _sums: dict[str, float] = field(default_factory=dict)
@@ -57,12 +58,15 @@ def figures(picture: Picture) -> dict[str, Any]:
         "polls": int(picture.metric("netopsd_polls_total")),
         "varbinds": int(picture.metric("netopsd_snmp_varbinds_total")),
         "traps": int(picture.tally.get("events", 0)),
+        "netconf_alarms": picture.sources.get("netconf", 0),
         "alarms_raised": changes.get("raised", 0),
         "alarms_cleared": changes.get("cleared", 0),
         "flapping": changes.get("flapping", 0),
         "suppressed": changes.get("suppressed", 0),
         "tickets_opened": picture.tally_prefixed("tickets."),
         "tickets_resolved": sum(picture.tally.get(name, 0) for name in final),
+        "orders": picture.tally_prefixed("orders."),
+        "orders_completed": picture.tally.get("orders.completed", 0),
         "outages": picture.tally_prefixed("outages."),
         "sla_breaches": picture.office.get("sla_violation", 0),
         "usage_records": picture.office.get("usage_record", 0),
@@ -85,8 +89,13 @@ def ending(picture: Picture) -> Table:
     looked = f"{f['devices']} devices, {f['polls']:,} looks, {f['varbinds']:,} values"
     for row in (
         ("polling", looked, "/metrics"),
-        ("traps heard", f"{f['traps']}", "netopsd.db"),
+        ("told unasked", f"{f['traps']} traps and notifications", "netopsd.db"),
         ("alarms", f"{f['alarms_raised']} raised, {f['alarms_cleared']} cleared", "netopsd.db"),
+        (
+            "  by NETCONF",
+            f"{f['netconf_alarms']} told by a device with its own severity",
+            "netopsd.db",
+        ),
         ("  damped", f"{f['flapping']} flapping port", "netopsd.db"),
         ("  explained", f"{f['suppressed']} symptoms of a root cause", "netopsd.db"),
         (
@@ -94,6 +103,7 @@ def ending(picture: Picture) -> Table:
             f"{f['tickets_opened']} opened, {f['tickets_resolved']} resolved",
             "netopsd.db",
         ),
+        ("orders", f"{f['orders']} placed, {f['orders_completed']} completed", "netopsd.db"),
         ("outages", f"{f['outages']} services", "netopsd.db"),
         ("promises broken", f"{f['sla_breaches']}", "office.db"),
         ("credits", f"{f['credits']}: {money(picture)}", "office.db"),

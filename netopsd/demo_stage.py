@@ -10,13 +10,14 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -56,15 +57,17 @@ class Stage:
 def stage_in(where: Path) -> Iterator[Stage]:
     """Lay out the folder, start both processes, and end them whatever happens."""
     config = _lay_out(where)
-    snmp, traps = _free_port(), _free_port()
-    _use_ports(config, snmp, traps)
+    snmp, traps = _free_port(socket.SOCK_DGRAM), _free_port(socket.SOCK_DGRAM)
+    netconf = _free_port(socket.SOCK_STREAM)
+    _use_ports(config, {"11161": snmp, "11162": traps, "8830": netconf})
     with contextlib.ExitStack() as ending:
         ending.enter_context(_locked(where))
         ready = where / "simulators.json"
         simulators = _start(
             ending, where, "simulators",
             [sys.executable, "-m", "simulators", "run", str(where / "scenario.toml"),
-             "--port", str(snmp), "--traps-to", f"127.0.0.1:{traps}",
+             "--port", str(snmp), "--netconf-port", str(netconf),
+             "--traps-to", f"127.0.0.1:{traps}",
              "--truth", str(where / "truth.jsonl"), "--ready-file", str(ready)],
         )  # fmt: skip
         _await(ready, simulators, "simulators", where)
@@ -100,7 +103,9 @@ def _lay_out(where: Path) -> Path:
     except OSError as error:
         raise DemoFailed(f"cannot make {where}: {error}") from error
     shutil.copytree(shipped / "demo", where / "config")
-    shutil.copy(shipped / "tables.toml", where / "tables.toml")
+    for shared in ("tables.toml", "yang.toml"):
+        shutil.copy(shipped / shared, where / shared)
+    shutil.copytree(shipped / "services", where / "services")
     shutil.copy(scenario, where / "scenario.toml")
     return where / "config"
 
@@ -124,15 +129,17 @@ def _remove(where: Path) -> None:
         raise DemoFailed(f"cannot remove what the last demo left: {error}") from error
 
 
-def _use_ports(config: Path, snmp: int, traps: int) -> None:
+def _use_ports(config: Path, ports: Mapping[str, int]) -> None:
     """Write the ports of this run where the shipped demo has its own."""
     for path in config.glob("*.toml"):
         text = path.read_text()
-        path.write_text(text.replace("11161", str(snmp)).replace("11162", str(traps)))
+        for shipped, free in ports.items():
+            text = re.sub(rf"\b{shipped}\b", str(free), text)
+        path.write_text(text)
 
 
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def _free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 

@@ -15,11 +15,14 @@ from typing import Any
 from bss_bridge.money import from_minor
 from bss_bridge.office.books import BookedCredit, BrokenPromise, CareNotice
 from netopsd.core.beliefs import Change, Ticket, TicketNote
+from netopsd.core.ordered import OrderNote
 
 WORDS = {
     "port_flap": "a bad connector: {device} {port} goes down and up {times} times",
     "cut": "an excavator finds the fibre: {link} is cut, what is behind it goes dark",
     "repair": "{link} is spliced: what was dark comes back",
+    "alarm_raise": "{device} says by NETCONF: {text}",
+    "alarm_clear": "{device} says by NETCONF: {text}",
 }
 ALARMS = {
     "raised": "raised, {severity}: {why}",
@@ -51,6 +54,7 @@ class Tale:
     tickets: Sequence[tuple[Ticket, Sequence[TicketNote]]] = ()
     violations: Sequence[BrokenPromise] = ()
     credits: Sequence[BookedCredit] = ()
+    orders: Sequence[OrderNote] = ()
     notices: Sequence[CareNotice] = ()
 
     def told(self) -> list[Told]:
@@ -60,6 +64,7 @@ class Tale:
             for order, (who, part) in enumerate(
                 (
                     ("network", self._network()),
+                    ("order", self._orders()),
                     ("alarm", self._alarms()),
                     ("ticket", self._tickets()),
                     ("SLA", self._promises()),
@@ -88,6 +93,11 @@ class Tale:
             for note in notes:
                 if note.at > ticket.opened_at:
                     yield note.at, f"{ticket.id} {note.status.value}: {note.text}"
+
+    def _orders(self) -> Iterator[tuple[datetime, str]]:
+        for note in self.orders:
+            item = f" item {note.item}" if note.item else ""
+            yield note.at, f"{note.order}{item} {note.state.value}: {note.text}"
 
     def _promises(self) -> Iterator[tuple[datetime, str]]:
         for broken in self.violations:

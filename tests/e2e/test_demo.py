@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from netopsd.store.read import Reader
 from tests.e2e.daemon import BROKEN, ROOT, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
@@ -60,12 +61,15 @@ def test_the_story_of_a_minute_is_in_the_books(tmp_path: Path) -> None:
     assert told["varbinds"] > 10_000
     assert told["flapping"] >= 1
     assert told["suppressed"] >= 4
-    assert (told["tickets_opened"], told["tickets_resolved"]) == (1, 1), "one, for the cut"
+    assert (told["tickets_opened"], told["tickets_resolved"]) == (2, 2), "for the cut and the fan"
+    assert (told["orders"], told["orders_completed"], told["netconf_alarms"]) == (1, 1, 1)
     assert (told["outages"], told["sla_breaches"], told["credits"]) == (2, 2, 2)
     assert told["credit_total"] == owed("NORDLYS-1", "FJORD-1")
     assert told["notices"] >= 4
     assert told["usage_records"] >= 3 * 4
     assert told["outbox_pending"] == 0
+    books = Reader(f"sqlite:///{tmp_path / 'demo-data' / 'config' / 'state' / 'netopsd.db'}")
+    assert sum(record.in_octets for record in books.usage(service="TORG-1")) > 100_000_000
     assert told["alarms_raised"] == told["alarms_cleared"] >= 6
     log = (tmp_path / "demo-data" / "daemon.log").read_text()
     assert not BROKEN.search(log), log[-3000:]
