@@ -8,6 +8,7 @@ each. Nothing is kept from one to the next: whoever must not lose anything keeps
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
 from collections.abc import Iterable
@@ -411,8 +412,15 @@ class Link(aiomqtt.Client):
                 self._fail(error, sock)
 
         def begin() -> None:
-            if sock.fileno() >= 0:
+            if sock.fileno() < 0:
+                return
+            # uvloop keeps a handle that broke with its connection: a new one must not inherit it.
+            self._unwatch(sock.fileno())
+            try:
                 self._loop.add_reader(sock.fileno(), read)
+            except (RuntimeError, OSError) as error:
+                self._fail(error, sock)
+            else:
                 self._misc_task = self._loop.create_task(self._misc_loop())
 
         self._loop.call_soon_threadsafe(begin)
@@ -428,15 +436,32 @@ class Link(aiomqtt.Client):
                 self._fail(error, sock)
 
         def begin() -> None:
-            if sock.fileno() >= 0:
+            if sock.fileno() < 0:
+                return
+            try:
                 self._loop.add_writer(sock.fileno(), write)
+            except (RuntimeError, OSError) as error:  # the connection was just reset
+                self._fail(error, sock)
 
         self._loop.call_soon_threadsafe(begin)
 
     def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         del client, userdata
         if sock.fileno() >= 0:
-            self._loop.remove_writer(sock.fileno())
+            with contextlib.suppress(RuntimeError, OSError):
+                self._loop.remove_writer(sock.fileno())
+
+    def _on_socket_close(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        del client, userdata
+        if sock.fileno() >= 0:
+            self._unwatch(sock.fileno())
+        if self._misc_task is not None:
+            self._loop.call_soon_threadsafe(self._misc_task.cancel)
+
+    def _unwatch(self, descriptor: int) -> None:
+        for remove in (self._loop.remove_reader, self._loop.remove_writer):
+            with contextlib.suppress(RuntimeError, OSError):
+                remove(descriptor)
 
     def _fail(self, error: Exception, sock: Any) -> None:
         """End the connection for what its other end, or paho, did."""
@@ -444,5 +469,4 @@ class Link(aiomqtt.Client):
         if not self._disconnected.done():
             self._disconnected.set_exception(error)
         if sock.fileno() >= 0:
-            self._loop.remove_reader(sock.fileno())
-            self._loop.remove_writer(sock.fileno())
+            self._unwatch(sock.fileno())
