@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from netopsd.cli import discovery
     from netopsd.core.model import Batch
     from netopsd.errors import CannotLook
+    from netopsd.ports import Clock, Poller
     from netopsd.settings import Settings
 
 PANEL = "Looking at devices"
@@ -33,6 +35,9 @@ def poll(
     ] = None,
     twice: Annotated[bool, typer.Option("--twice", help="Look again, and show rates.")] = False,
     every: Annotated[str, typer.Option(help="Time between the two looks.")] = "5s",
+    netconf: Annotated[
+        bool, typer.Option("--netconf", help="By NETCONF, where SNMP is there too.")
+    ] = False,
     as_json: Json = False,
     config: Config = None,
     overrides: Overrides = None,
@@ -49,21 +54,27 @@ def poll(
     from netopsd.settings.problems import nearest
 
     settings = load(folder_of(config), overrides or ())
+    spoken = settings.netconf_devices.targets.get(device)
     target = settings.targets.get(device)
-    if target is None:
-        near = nearest(device, settings.targets)
+    if netconf:
+        target = None
+    if target is None and spoken is None:
+        near = nearest(device, [*settings.targets, *settings.netconf_devices.targets])
         show.warn(
             f"no device {device!r} is configured" + (f"; did you mean {near}?" if near else "")
         )
         raise typer.Exit(1)
-    target = target.model_copy(update={"tables": _chosen(target.tables, table or ())})
     pause = seconds(every, "--every") if twice else None
-    looks = asyncio.run(_look(settings.snmp, settings.tables, [target], pause))[0]
+    if target is not None:
+        target = target.model_copy(update={"tables": _chosen(target.tables, table or ())})
+        looks = asyncio.run(_look(settings.snmp, settings.tables, [target], pause))[0]
+    else:
+        looks = asyncio.run(_look_by_netconf(settings, device, table or (), pause))
+    where = target or spoken
     for look in looks:
         if isinstance(look, CannotLook):
-            show.warn(
-                f"{device} at {target.address} port {target.port}: {look.detail} ({look.why})"
-            )
+            place = f"{where.address} port {where.port}" if where is not None else "?"
+            show.warn(f"{device} at {place}: {look.detail} ({look.why})")
             raise typer.Exit(1)
     batches = [look for look in looks if not isinstance(look, CannotLook)]
     if as_json:
@@ -89,28 +100,69 @@ async def _look(
     """Return one look at each target, or two with a pause; what was not seen is its reason."""
     from collectors.snmp_poll import SnmpPoller
     from netopsd.clock import SystemClock
-    from netopsd.errors import CannotLook
 
     clock = SystemClock()
     specs = {table.name: table for table in tables}
     poller = SnmpPoller(settings, specs, {target.name: target for target in targets}, clock)
 
-    async def one(name: str) -> list[Batch | CannotLook]:
-        looks: list[Batch | CannotLook] = []
-        try:
-            looks.append(await poller.poll(name))
-            if pause_s is not None:
-                await clock.sleep(pause_s)
-                looks.append(await poller.poll(name))
-        except CannotLook as error:
-            looks.append(error)
-        return looks
-
     await poller.start()
     try:
-        return list(await asyncio.gather(*(one(target.name) for target in targets)))
+        each = (_looks_of(poller, target.name, clock, pause_s) for target in targets)
+        return list(await asyncio.gather(*each))
     finally:
         await poller.close()
+
+
+async def _look_by_netconf(
+    settings: Settings, device: str, only: Sequence[str], pause_s: float | None
+) -> list[Batch | CannotLook]:
+    """Return one look at a device by NETCONF, or two with a pause."""
+    from collectors.netconf import plain
+    from collectors.netconf.poller import NetconfPoller
+    from netopsd.clock import SystemClock
+    from netopsd.errors import CannotLook
+    from netopsd.worker import Worker
+
+    views = {view.name: view for view in settings.views.view}
+    target = settings.netconf_devices.targets[device]
+    _chosen([t.name for view in target.views for t in views[view].table], only)
+    clock = SystemClock()
+    worker = Worker(plain.HANDLER, clock) if target.transport == "ncclient" else None
+    poller = NetconfPoller(settings.netconf, [target], views, clock, worker=worker)
+    setup = plain.setup([target], settings.netconf)
+    working = asyncio.create_task(worker.run(setup)) if worker is not None else None
+    try:
+        looks = await _looks_of(poller, device, clock, pause_s)
+    finally:
+        await poller.close()
+        if working is not None:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+    if not only:
+        return looks
+    return [
+        replace(look, tables=tuple(t for t in look.tables if t.layout.table in only))
+        if not isinstance(look, CannotLook)
+        else look
+        for look in looks
+    ]
+
+
+async def _looks_of(
+    poller: Poller, name: str, clock: Clock, pause_s: float | None
+) -> list[Batch | CannotLook]:
+    """Return one look, or two with a pause, as far as they succeed."""
+    from netopsd.errors import CannotLook
+
+    looks: list[Batch | CannotLook] = []
+    try:
+        looks.append(await poller.poll(name))
+        if pause_s is not None:
+            await clock.sleep(pause_s)
+            looks.append(await poller.poll(name))
+    except CannotLook as error:
+        looks.append(error)
+    return looks
 
 
 def discover(

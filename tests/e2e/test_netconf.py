@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -199,6 +201,34 @@ def test_a_device_watched_by_netconf_alone_has_series_alarms_and_events(tmp_path
         net.do("admin_up", device="osl-n1", port="ge-0/0/2")
         until(lambda: alarm(daemon, "osl-n1!configuration-changed"), 5, "a changed configuration")
         assert daemon.reader.events(device="osl-n1", limit=50)[0].authenticated
+
+
+def test_a_device_is_polled_by_hand_by_netconf(tmp_path: Path) -> None:
+    with network(SCENARIO, tmp_path, ["--netconf-port", "0"]) as net:
+        config = configured(tmp_path / "config", net)
+        for name, more, source in (
+            ("osl-n1", [], "ge-0/0/2"), ("osl-b1", ["--netconf"], "temp0"),
+        ):  # fmt: skip
+            said = netopsd("poll", name, *more, "--config", str(config))
+            assert source in said.stdout, said.stderr
+            assert said.returncode == 0
+        net.do("host_key", device="osl-n1", mode="new")
+        said = until(lambda: refused(netopsd("poll", "osl-n1", "--config", str(config))), 10, "no")
+        assert "host key" in said
+        assert "Traceback" not in said
+        for words in (["dump"], ["dump", "--json"]):
+            assert '"demo"' not in netopsd(*words, "--config", str(config)).stdout
+
+
+def netopsd(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "netopsd", *words], capture_output=True, text=True, cwd=ROOT,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+
+def refused(said: subprocess.CompletedProcess[str]) -> str:
+    return said.stderr if said.returncode == 1 else ""
 
 
 def test_an_alarm_of_the_device_keeps_its_severity_becomes_a_ticket_and_resolves_it(
