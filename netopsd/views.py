@@ -41,7 +41,8 @@ class Believed:
         looked = sum(1 for _ in self._world.looks.items()) + sum(
             1 for _, state in self._world.devices.items() if state.missed
         )
-        some = looked > 0 or not self._world.inventory.devices
+        asked = any(device.sources for device in self._world.inventory.devices.values())
+        some = looked > 0 or not asked  # nobody to look at: nothing to wait for
         return Readiness(checks={"store": self._opened(), "first looks": some})
 
     def alarms(self) -> Sequence[Alarm]:

@@ -24,7 +24,7 @@ SPOKEN = {Blind.REJECTED: REFUSED, Blind.MALFORMED: UNREADABLE}
 
 def answered(world: World, device: Device, batch: Batch) -> None:
     """Take note that a device was seen."""
-    world.moments["answer"] = batch.at
+    _note_answer(world, batch.at)
     if beside(device, batch):
         _good(world, device.name, SESSION_LOST, batch.at, "it answers again", batch.source)
         return
@@ -80,6 +80,13 @@ def _lost_beside(world: World, device: Device, batch: Batch) -> None:
     )
 
 
+def _note_answer(world: World, at: datetime) -> None:
+    """Somebody answered at `at`; a look that arrives late says nothing newer than we know."""
+    known = world.moments.get("answer")
+    if known is None or at > known:
+        world.moments["answer"] = at
+
+
 def missed(world: World, device: Device, batch: Batch) -> None:
     """Take note of a look that saw nothing."""
     if batch.blind is Blind.SKIPPED or batch.blind is None:
@@ -122,7 +129,7 @@ def _still_lost(world: World, state: DeviceState, batch: Batch) -> None:
 def _refused(world: World, device: Device, was: DeviceState, batch: Batch) -> None:
     """It speaks, but not to us: alive, and yet we see nothing of it."""
     blind = batch.blind or Blind.MALFORMED
-    world.moments["answer"] = batch.at
+    _note_answer(world, batch.at)
     _end_isolation(world, batch.at)
     state = replace(
         was,

@@ -47,7 +47,7 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
 def _orphaned(world: World, alarm: Alarm) -> str:
     """Return why nobody is left who could end this alarm, "" where somebody is."""
     resource, inventory = alarm.resource, world.inventory
-    if resource == alarms.OURSELVES:
+    if resource.device == alarms.OURSELVES.device:
         return ""
     device = inventory.devices.get(resource.device)
     if device is None:

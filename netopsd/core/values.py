@@ -23,7 +23,7 @@ class _Plan(NamedTuple):
 
 
 @cache
-def _plan(kind: type) -> _Plan:
+def _plan(kind: Any) -> _Plan:
     """Return how values of `kind` are copied."""
     names = tuple(field.name for field in fields(kind))
     slots = getattr(kind, "__slots__", ())
@@ -34,11 +34,12 @@ def _plan(kind: type) -> _Plan:
 
 def replace(value: T, /, **changes: Any) -> T:
     """Return `value` with `changes`. A field it does not have is an AttributeError."""
-    twin, names, read = _plan(value.__class__)
+    kind: Any = value.__class__
+    twin, names, read = _plan(kind)
     made: Any = twin()
     for name, field in zip(names, read(value)):  # noqa: B905  (as long as each other by _plan)
         setattr(made, name, field)
     for name, field in changes.items():
         setattr(made, name, field)
-    made.__class__ = value.__class__
+    made.__class__ = kind
     return made  # type: ignore[no-any-return]

@@ -192,7 +192,9 @@ class World:
         out.private = {name: {} for name in VOLATILE}
         own = (*_stored(out), *out.private.values())
         shelves: Any = map(Shelf, own, _shelves(self))
-        return World(self.inventory, self.index, *shelves, out)
+        make: Any = World  # fifty names would say no more than their order does
+        draft: World = make(self.inventory, self.index, *shelves, out)
+        return draft
 
     def apply(self, outcome: Outcome) -> None:
         """Believe `outcome`. On a draft this merges it into the draft's own outcome."""
