@@ -30,7 +30,9 @@ class Netconf(BaseModel):
     login: Name = Field(description='"NAME" of a [login.NAME]')
     activate: Name | None = None
     port: Port = 830
-    host_keys: tuple[Text, ...] = Field(description='["ssh-ed25519 AAAA…"] or ["SHA256:…"]')
+    host_keys: tuple[Text, ...] = Field(
+        min_length=1, description='["ssh-ed25519 AAAA…"] or ["SHA256:…"]'
+    )
     views: tuple[Name, ...] | None = None
     leave: tuple[Name, ...] = ()
     handler: Text = "default"
@@ -116,6 +118,8 @@ def _target(
         )
     except ValidationError as error:
         for wrong in error.errors(include_url=False):
+            if wrong["type"] == "too_short":
+                continue  # what is left of a list whose entries were refused
             what = str(wrong["msg"]).removeprefix("Value error, ")
             key = tuple(str(step) for step in wrong["loc"][:1])
             problems.add(source, (*one.at, "netconf", *key), what)

@@ -23,6 +23,8 @@ from netopsd.settings import Settings, load
 from netopsd.settings.describing import HIDDEN, describe, to_toml
 from netopsd.settings.files import index_lines
 from netopsd.settings.loading import load_places
+from simulators.front import known_key
+from simulators.reading import read
 
 ROOT = Path(__file__).parents[2]
 GOOD = Path(__file__).parent / "good_config"
@@ -443,3 +445,62 @@ def test_settings_are_frozen() -> None:
     settings: Settings = load(GOOD)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.store_url = "sqlite:///other"  # type: ignore[misc]
+
+
+# --- NETCONF ---------------------------------------------------------------------------------
+
+NETCONF = """
+[login.reader]
+user = "netops"
+password = "s3cret-password"
+[defaults]
+credentials = "readonly"
+interval = "1s"
+[credentials.readonly]
+version = "2c"
+community = "public"
+[[device]]
+name = "osl-gw1"
+address = "192.0.2.1"
+snmp = false
+netconf = { login = "reader", host_keys = ["SHA256:uNiVztksCsDhcc0u9e8BrWJjh1DYgz7lb+Yk8gJcHoM"] }
+[[device]]
+name = "osl-gw2"
+address = "192.0.2.1"
+snmp = false
+netconf = { login = "reader", port = 831, host_keys = ["SHA256:uNiVztksCsDhcc0u9e8BrWJjh1DYgz7lb+Yk8gJcHoM"] }
+[[device]]
+name = "osl-sw1"
+address = "192.0.2.2"
+timeout = "200ms"
+tables = ["if"]
+netconf = { login = "reader", host_keys = ["SHA256:uNiVztksCsDhcc0u9e8BrWJjh1DYgz7lb+Yk8gJcHoM"] }
+"""  # noqa: E501
+
+
+def test_a_device_may_speak_netconf_alone_or_beside_snmp(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    shutil.copytree(GOOD, folder)
+    for file in ("services.toml", "customers.toml"):
+        (folder / file).unlink(missing_ok=True)
+    (folder / "devices.toml").write_text(NETCONF)
+    settings = load(folder)
+    ways = {device.name: device.sources for device in settings.inventory.devices.values()}
+    assert ways == {
+        "osl-gw1": ("netconf",),
+        "osl-gw2": ("netconf",),
+        "osl-sw1": ("snmp", "netconf"),
+    }
+    assert set(settings.targets) == {"osl-sw1"}
+    targets = settings.netconf_devices.targets
+    assert (targets["osl-gw2"].port, targets["osl-sw1"].leave) == (831, frozenset({"if"}))
+    assert "s3cret-password" not in to_toml(describe(settings))
+
+
+def test_the_demos_router_is_known_by_the_key_its_simulator_shows() -> None:
+    scenario = read(ROOT / "simulators" / "scenarios" / "demo.toml")
+    device = next(one for one in scenario.device if one.netconf is not None)
+    shown = known_key(scenario, device, Path()).export_public_key("openssh").decode().strip()
+    target = load(ROOT / "config" / "demo").netconf_devices.targets[device.name]
+    assert target.host_keys == (shown,)
+    assert (target.port, target.address) == (scenario.network.netconf_port, device.address)
