@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PHASES_PER_S = 4
 LATE = 0.5  # of the interval
+SOON_S = 2.0  # between two looks at a device that were asked for
 Way = tuple[str, str]  # a device, and how it is looked at: "snmp", "netconf"
 
 
@@ -66,6 +67,7 @@ class Watch:
         self._looking: dict[Way, asyncio.Task[None]] = {}
         self._again: set[Way] = set()
         self._timers: dict[tuple[str, float], asyncio.TimerHandle] = {}
+        self._soon: dict[str, float] = {}  # device → monotonic time of its latest look asked for
         self._due: dict[tuple[float, int], float] = {}
         self._began = 0.0
 
@@ -93,6 +95,7 @@ class Watch:
     def follow(self, devices: Mapping[str, Device]) -> None:
         """Watch these devices from now on."""
         self._devices = devices
+        self._soon = {name: at for name, at in self._soon.items() if name in devices}
         self.stats.devices = len(devices)
         if self._scheduler is None:
             return
@@ -128,15 +131,21 @@ class Watch:
                     self._start((name, source), poller)
 
     def look_soon(self, device: str, after_s: float) -> None:
-        """Look at `device` in `after_s` seconds, besides its regular turns; asked twice is once."""
+        """Look at `device` in `after_s` seconds, besides its regular turns; asked twice is once.
+
+        Looks beside the turns keep `SOON_S` apart: a storm of traps is no storm of looks. The last
+        word is always looked after.
+        """
         key = (device, after_s)
         if device not in self._devices or key in self._timers:
             return
+        free_in = self._soon.get(device, float("-inf")) + SOON_S - self._clock.mono_s()
 
         def now() -> None:
             self._timers.pop(key, None)
             if device not in self._devices:
                 return
+            self._soon[device] = self._clock.mono_s()
             for source, poller in self._pollers(device):
                 if (device, source) in self._looking:
                     # The look under way began before what we want verified.
@@ -144,7 +153,8 @@ class Watch:
                 else:
                     self._start((device, source), poller)
 
-        self._timers[key] = asyncio.get_running_loop().call_later(after_s, now)
+        wait_s = max(after_s, free_in)
+        self._timers[key] = asyncio.get_running_loop().call_later(wait_s, now)
 
     def _start(self, way: Way, poller: Poller) -> None:
         task = asyncio.get_running_loop().create_task(self._look(way, poller))
