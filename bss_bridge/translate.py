@@ -84,6 +84,10 @@ class Translator:
 
     def __call__(self, notices: Sequence[Notice]) -> list[Message]:
         """Return the messages of `notices`, in their order. Keys are unique per sink."""
+        # Alarms are many, and most sinks hear of tickets and outages only.
+        notices = [n for n in notices if not isinstance(n, AlarmNotice) or self._heard(n.what)]
+        if not notices:
+            return []
         known = self._knowing(notices)
         told = [one for notice in notices for one in known._tell(notice)]
         crowds = self._crowds(notices)
@@ -100,6 +104,9 @@ class Translator:
             for body in (_envelope(one),)
             for route in wanted
         ]
+
+    def _heard(self, what: str) -> bool:
+        return any(route.wants(f"alarm.{what}") for route in self._routes)
 
     def _knowing(self, notices: Sequence[Notice]) -> Translator:
         """Return a translator that knows the contracts of services activated in `notices`."""

@@ -46,10 +46,11 @@ class Believed:
         return Readiness(checks={"store": self._opened(), "first looks": some})
 
     def alarms(self) -> Sequence[Alarm]:
-        return [alarm for _, alarm in self._world.alarms.items()]
+        told = self._world.told.own
+        return [told.get(key) or alarm for key, alarm in self._world.alarms.items()]
 
     def alarm(self, key: str) -> Alarm | None:
-        return self._world.alarms.get(key)
+        return self._world.alarm(key)
 
     def devices(self) -> Sequence[tuple[Device, DeviceState | None]]:
         return [

@@ -74,7 +74,7 @@ class Sight:
 def see(world: World, seen: Seen, sight: Sight) -> None:
     """Move the alarm that `sight` speaks of as the table says."""
     key = sight.key
-    known = world.alarms.get(key)
+    known = world.alarm(key)
     if known is not None and known.phase is Phase.ACTIVE:
         _see_active(world, known, seen, sight)
         return
@@ -201,11 +201,21 @@ def _see_active(world: World, alarm: Alarm, seen: Seen, sight: Sight) -> None:
         again(world, alarm, sight.at, sight.times)
 
 
-def again(world: World, alarm: Alarm, at: datetime, times: int) -> None:
-    """Count that an active alarm was told `times` times more."""
-    world.alarms[alarm.key] = replace(
-        alarm, count=alarm.count + times, changed_at=max(alarm.changed_at, at)
-    )
+def again(world: World, alarm: Alarm, at: datetime, times: int) -> bool:
+    """Count that an active alarm was told `times` times more; False where `see` must judge that.
+
+    How often is worth a row in the database now and then, not ten thousand times a second.
+    """
+    if alarm.flapping:
+        return world.raw.get(alarm.key) == Seen.BAD  # as it is already: nothing changes
+    key, most = alarm.key, world.inventory.policy.checkpoint_s
+    more = replace(alarm, count=alarm.count + times, changed_at=max(alarm.changed_at, at))
+    if (more.changed_at - world.alarms[key].changed_at).total_seconds() < most:
+        world.told[key] = more
+    else:
+        world.alarms[key] = more
+        world.told[key] = ()
+    return True
 
 
 def clear(world: World, alarm: Alarm, at: datetime, why: str) -> None:
@@ -315,6 +325,10 @@ def hushed(alarm: Alarm) -> bool:
 
 def _keep(world: World, alarm: Alarm, what: str, *, by: str, told: bool = False) -> None:
     """Write a changed alarm with its line of history, and mark it for the stages after."""
+    if newer := world.told.get(alarm.key):
+        world.told[alarm.key] = ()
+        if newer.occurrence == alarm.occurrence:
+            alarm = replace(alarm, count=max(newer.count, alarm.count))
     world.alarms[alarm.key] = alarm
     world.touched.append(alarm.key)
     world.out.changes.append(

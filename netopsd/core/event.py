@@ -114,11 +114,11 @@ def _apply(world: World, rule: EventRule, event: Event) -> None:
 
 def _raise(world: World, rule: EventRule, event: Event, resource: Resource) -> None:
     key = alarm_key(resource, rule.alarm)
-    before = world.alarms.get(key)
+    before = world.alarm(key)
     up = before is not None and before.phase is Phase.ACTIVE
-    if before is not None and up and not before.flapping and before.severity is rule.severity:
-        alarms.again(world, before, event.at, event.count)  # most of a storm: known already
-        return
+    same = before if up and before is not None and before.severity is rule.severity else None
+    if same is not None and alarms.again(world, same, event.at, event.count):
+        return  # most of a storm: known already
     words = {"device": event.device, "row": resource.row, "source": event.source}
     alarms.see(
         world,
@@ -172,7 +172,7 @@ def _hear_alarm(world: World, event: Event) -> None:
 
 def end_momentary(world: World, key: str, at: datetime) -> None:
     """Clear an alarm that only said that something happened, once it has been quiet."""
-    alarm = world.alarms.get(key)
+    alarm = world.alarm(key)
     if alarm is None or alarm.phase is not Phase.ACTIVE:
         return
     rule = world.index.event_alarms.get(alarm.alarm)

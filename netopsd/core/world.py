@@ -146,6 +146,7 @@ VOLATILE = (
     "states",  # Resource → ResourceState
     "running",  # (service, resource) → Meter, newer than the stored one
     "raw",  # key of a flapping alarm → "bad" or "good", as last seen
+    "told",  # alarm key → active Alarm, told of more often than the stored one knows
     "moments",  # name → datetime: "answer" (anyone's latest), "tick", "isolated" …
 )
 _stored = attrgetter(*STORED)
@@ -182,9 +183,14 @@ class World:
     states: Shelf[Resource, ResourceState]
     running: Shelf[tuple[str, str], Meter | tuple[()]]
     raw: Shelf[str, str]
+    told: Shelf[str, Alarm | tuple[()]]
     moments: Shelf[str, datetime]
     out: Outcome = field(default_factory=Outcome)
     touched: list[str] = field(default_factory=list)  # alarms this input changed
+
+    def alarm(self, key: str) -> Alarm | None:
+        """Return an alarm as it is now, stored like that or not yet."""
+        return self.told.get(key) or self.alarms.get(key)
 
     def draft(self) -> World:
         """Return a world that reads like this one and writes into its own `out`."""
