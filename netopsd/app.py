@@ -24,7 +24,7 @@ from bss_bridge.translate import Translator, routes
 from collectors.netconf.links import HOSTKEY_ALARM
 from collectors.snmp_poll import SnmpPoller
 from collectors.snmp_trap.listener import TrapListener
-from netopsd import __version__, journal, logs
+from netopsd import __version__, garbage, journal, logs
 from netopsd.clock import SystemClock
 from netopsd.core.beliefs import Phase, alarm_key
 from netopsd.core.model import Batch, Input, Reconfigured, Resource, Tick
@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 EX_OK, EX_FAILED, EX_IOERR = 0, 1, 74  # sysexits.h: 74 makes the service manager start us anew
 PRUNE_EVERY_S = 3600.0
 HISTORY_KEPT = timedelta(days=400)
+SETTLED_S = 120.0
 STALLED_S = 15.0
 RUNNING = "running.json"  # in the state folder while we run: where our own commands find us
 
@@ -62,6 +63,7 @@ RUNNING = "running.json"  # in the state folder while we run: where our own comm
 def run(folder: Path, overrides: Sequence[str] = (), record: Path | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT. Returns the exit code; raises BadConfiguration."""
     settings = load(folder, overrides)
+    garbage.tune()
     with logs.writing(settings.log.level, settings.log.format):
         try:
             return uvloop.run(Daemon(settings, overrides, record).run())
@@ -301,6 +303,9 @@ class Daemon:
         count = len(self.settings.inventory.devices)
         log.info("ready: %d devices, http://%s, traps on %s", count, http, traps)
         self.notify.ready(f"watching {count} devices")
+        garbage.settle()
+        await self.clock.sleep(SETTLED_S)  # most rows have been learnt, most numbers seen once
+        garbage.settle()
 
     async def _tick(self) -> None:
         while True:
