@@ -23,6 +23,7 @@ from netopsd.settings.checks import validate, words_of
 from netopsd.settings.files import Source
 from netopsd.settings.mqtt import check_mqtt, read_mqtt
 from netopsd.settings.netconf import NetconfDevices
+from netopsd.settings.netconf import columns as netconf_columns
 from netopsd.settings.parts import (
     Reading,
     read_business,
@@ -139,7 +140,8 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
     files = (main.files.devices, main.files.yang)
     network = read_network(reading, files, names, snmp or SnmpPollSettings())
     mqtt = read_mqtt((main.mqtt, main.collect), source, reading.folder, problems)
-    rules = read_rules(reading, main.files.rules, tables, mqtt.columns)
+    views = netconf_columns(network.views, names or ()) if network is not None else {}
+    rules = read_rules(reading, main.files.rules, tables, {**views, **mqtt.columns})
     if network is not None:
         check_mqtt(mqtt, network.devices, source, problems)
     trade = (main.files.services, main.files.customers)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from collectors.netconf.settings import NetconfCredentials, NetconfTarget, ViewsFile
+from collectors.netconf.views import COUNTERS
 from netopsd.settings.checks import validate
 from netopsd.settings.files import KeyPath, Source
 from netopsd.settings.problems import Problems, quote
+from netopsd.settings.rules import Columns
 from netopsd.settings.words import Name, Port, Text
 
 Table = dict[str, Any]
@@ -124,6 +126,23 @@ def _target(
             key = tuple(str(step) for step in wrong["loc"][:1])
             problems.add(source, (*one.at, "netconf", *key), what)
         return None
+
+
+def columns(views: ViewsFile, known: Collection[str]) -> dict[str, Columns]:
+    """Return what views offer to rules, by table; tables of tables.toml (`known`) say it there."""
+    offered: dict[str, Columns] = {}
+    none: frozenset[str] = frozenset()
+    for table in (table for view in views.view for table in view.table):
+        if table.name in known:
+            continue
+        counters = {column.name for column in table.column if column.kind in COUNTERS}
+        was = offered.get(table.name) or Columns(counters=none, gauges=none, labels=none)
+        offered[table.name] = Columns(
+            counters=was.counters | counters,
+            gauges=was.gauges | {column.name for column in table.column} - counters,
+            labels=was.labels | set(table.labels),
+        )
+    return offered
 
 
 def read_views(data: Mapping[str, Any], source: Source, problems: Problems) -> ViewsFile:

@@ -504,3 +504,23 @@ def test_the_demos_router_is_known_by_the_key_its_simulator_shows() -> None:
     target = load(ROOT / "config" / "demo").netconf_devices.targets[device.name]
     assert target.host_keys == (shown,)
     assert (target.port, target.address) == (scenario.network.netconf_port, device.address)
+
+
+def test_a_rule_may_judge_what_only_netconf_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    shutil.copytree(GOOD, folder)
+    shutil.copy(ROOT / "config" / "yang.toml", folder)
+    rule = """
+[[threshold]]
+alarm = "device-alarm"
+table = "alarm"
+column = "alarmSeverity"
+raise_above = 4
+only_when = { alarmCleared = 0 }
+"""
+    with (folder / "rules.toml").open("a") as file:
+        file.write(rule)
+    assert load(folder).inventory.thresholds[-1].table == "alarm"
+    edit(folder, "rules.toml", "alarmSeverity", "alarmSeverty")
+    (told,) = problems(folder)
+    assert 'Did you mean "alarmSeverity"?' in told
