@@ -72,6 +72,7 @@ def stored(path: Path) -> tuple[set[int], str]:
             return set(), found
         if migrations.version(connection) == 0:
             return set(), ""  # it was killed before there was anything
+        migrations.migrate(connection, path)  # what was cut short is resumed, as by the next start
         load.load(connection, path)
         parts = {
             "alarms": numbers(connection, "SELECT count FROM alarms"),
