@@ -18,6 +18,10 @@ from netopsd.settings.words import Name, Port, Text
 
 Table = dict[str, Any]
 
+# Its sessions belong to a worker that looks; an order needs one that holds locks until the end.
+UNFIT = 'service orders are not carried out over transport = "ncclient"'
+UNFIT_REMEDY = "Leave out transport, or activate"
+
 
 class Netconf(BaseModel):
     """`netconf = {…}` of a device, its template, or [defaults].
@@ -78,6 +82,9 @@ def build(
             if view not in known:
                 at = (*one.at, "netconf", "views")
                 problems.unknown(source, at, f"unknown view {quote(view)}", view, known)
+        if one.said.activate is not None and one.said.transport == "ncclient":
+            at = (*one.at, "netconf", "activate")
+            problems.add(source, at, UNFIT, UNFIT_REMEDY)
         for key, name, into in (
             ("login", one.said.login, targets),
             ("activate", one.said.activate, activators),
