@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -32,6 +33,7 @@ from netopsd.ports import Activation, Activator, Clock, Inbox
 log = logging.getLogger(__name__)
 
 INTERRUPTED = "netopsd ended in the middle of it"
+STEPS = ("look", "prepare", "confirm", "undo")
 ATTEMPTS = 2  # one more after an interruption; what a device refused is not tried again
 
 
@@ -48,9 +50,18 @@ class Pace:
 class ActivationStats:
     """Plain counts since start, for the metrics."""
 
-    ended: dict[str, int] = field(default_factory=dict)  # items, by state
+    ended: dict[str, int] = field(
+        default_factory=lambda: {"completed": 0, "failed": 0}
+    )  # items, by state
+    steps: dict[tuple[str, str], int] = field(  # by step of an item on all its devices, and result
+        default_factory=lambda: {(s, how): 0 for s in STEPS for how in ("done", "failed")}
+    )
     drift_checks: int = 0
     drifting: int = 0  # differences found by the latest round
+
+    def drift(self) -> tuple[int, int]:
+        """Return how often a device was compared, and how many differed in the latest round."""
+        return self.drift_checks, self.drifting
 
 
 class Activations:
@@ -163,7 +174,8 @@ class Activations:
     async def _forward(self, item: OrderItem, activation: Activation) -> None:
         before = replace(item, attempt=item.attempt - 1)
         try:
-            saved, remarks = await activation.look()
+            with self._counting("look"):
+                saved, remarks = await activation.look()
         except CannotActivate as error:
             await self._report(before, Progress.FAILED, str(error))
             return
@@ -174,7 +186,8 @@ class Activations:
             return  # held or cancelled meanwhile
         why = ""
         try:
-            await activation.prepare()
+            with self._counting("prepare"):
+                await activation.prepare()
         except CannotActivate as error:
             why = str(error)
         if not why:
@@ -194,7 +207,8 @@ class Activations:
         """Make it stay everywhere; wait for whoever cannot be asked now."""
         while True:
             try:
-                remarks = await activation.confirm()
+                with self._counting("confirm"):
+                    remarks = await activation.confirm()
             except CannotActivate as error:
                 await self._report(item, Progress.WAITS, str(error))
                 await self._clock.sleep(self.pace.retry_s)
@@ -207,7 +221,8 @@ class Activations:
         """Undo it everywhere; wait for whoever cannot be asked now."""
         while True:
             try:
-                remarks = await activation.undo()
+                with self._counting("undo"):
+                    remarks = await activation.undo()
             except CannotActivate as error:
                 # `why` decides what follows the undoing, so it comes first.
                 await self._report(item, Progress.WAITS, f"{why}; waiting for {error}")
@@ -219,6 +234,16 @@ class Activations:
             again = why.startswith(INTERRUPTED) and item.attempt < ATTEMPTS and not cancelled
             await self._report(item, Progress.AGAIN if again else Progress.FAILED, why, remarks)
             return
+
+    @contextmanager
+    def _counting(self, step: str) -> Iterator[None]:
+        """Count how a step ended. One that was cut off by our own end did neither."""
+        try:
+            yield
+        except CannotActivate:
+            self.stats.steps[step, "failed"] += 1
+            raise
+        self.stats.steps[step, "done"] += 1
 
     def _said(self, item: OrderItem, what: Progress, why: str) -> OrderProgress:
         return OrderProgress(
@@ -236,7 +261,7 @@ class Activations:
         await self._inbox.durable(replace(self._said(item, what, why), remarks=remarks))
         if what in (Progress.CONFIRMED, Progress.FAILED):
             word = "completed" if what is Progress.CONFIRMED else "failed"
-            self.stats.ended[word] = self.stats.ended.get(word, 0) + 1
+            self.stats.ended[word] += 1
             log.info("order %s item %s: %s %s", item.order, item.number, word, why)
 
     # ---- drift

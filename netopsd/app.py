@@ -225,6 +225,11 @@ class Daemon:
             outbox=self.store.depth,
             late=lambda: self.watch.stats.late,
             deliveries=self._deliveries,
+            orders=self.believed.orders,
+            order_pending_s=self.believed.order_pending_s,
+            order_items=lambda: self.desk.work.stats.ended,
+            activation_steps=lambda: self.desk.work.stats.steps,
+            drift=self.desk.work.stats.drift,
         )
 
     def _queues(self) -> dict[str, float]:

@@ -49,6 +49,7 @@ class Sources:
     """What others know. Every callable returns a snapshot, at once and without I/O.
 
     Keys of `alarms` are severities, of `tickets` TMF621 states, of `deliveries` results, of
+    `orders` TMF641 states, of `order_items` results, of `activation_steps` steps with results, of
     `queues` their names; those of `snmp`, `traps` and `store_totals` are counts by name. `late` is
     the number of late looks, `outbox` is `ports.Outbox.depth`.
     """
@@ -61,6 +62,11 @@ class Sources:
     netconf: Snapshot = _nothing
     store_totals: Snapshot = _nothing
     deliveries: Snapshot = _nothing
+    orders: Snapshot = _nothing
+    order_pending_s: Callable[[], float] = lambda: 0.0
+    order_items: Snapshot = _nothing
+    activation_steps: Callable[[], Mapping[tuple[str, str], float]] = dict
+    drift: Callable[[], tuple[int, int]] = lambda: (0, 0)  # checks, devices that differ now
     queues: Snapshot = _nothing
     late: Callable[[], float] = lambda: 0.0
     series: Callable[[], tuple[int, int]] = lambda: (0, 0)  # shown, hidden
@@ -134,6 +140,7 @@ class Figures:
         """Yield every family of our own (the registry calls this)."""
         yield from self._beliefs()
         yield from self._outbox_families()
+        yield from self._activation()
         yield from self._looks()
         yield from self._pipeline()
         yield from self._house()
@@ -161,6 +168,30 @@ class Figures:
             "netopsd_deliveries", "Attempts to hand messages over.", "result",
             self.sources.deliveries(),
         )  # fmt: skip
+
+    def _activation(self) -> Iterator[Metric]:
+        yield _by("netopsd_orders", "Open service orders.", "state", self.sources.orders())
+        yield _gauge(
+            "netopsd_order_pending_oldest_seconds",
+            "How long the order that has waited longest for a device waits.",
+            self.sources.order_pending_s(),
+        )
+        yield _counted(
+            "netopsd_order_items", "Items of orders that ended.", "result",
+            self.sources.order_items(),
+        )  # fmt: skip
+        steps = CounterMetricFamily(
+            "netopsd_activation_steps", "Steps of items on their devices, by how they ended.",
+            labels=["step", "result"],
+        )  # fmt: skip
+        for labels, value in self.sources.activation_steps().items():
+            steps.add_metric(labels, value)
+        yield steps
+        checks, drifting = self.sources.drift()
+        yield _named("netopsd_drift_checks", "Devices compared with what was ordered.", checks)
+        yield _gauge(
+            "netopsd_drifting_devices", "Differences from what was ordered, latest round.", drifting
+        )
 
     def _looks(self) -> Iterator[Metric]:
         yield _histogram(

@@ -22,11 +22,13 @@ from netopsd.core.beliefs import (
     UsageRecord,
 )
 from netopsd.core.inventory import Device, Service
-from netopsd.core.ordered import Order, OrderItem, OrderNote, OrderState
+from netopsd.core.ordered import ENDED, Order, OrderItem, OrderNote, OrderState
 from netopsd.core.world import World
 from netopsd.ports import Clock
 from netopsd.store.read import Reader, Span
 from netopsd.web.reads import Readiness
+
+WAITING = frozenset({OrderState.PENDING, OrderState.PENDING_CANCELLATION})
 
 
 class Believed:
@@ -82,6 +84,22 @@ class Believed:
         for _, ticket in self._world.tickets.items():
             counts[ticket.status.value] += 1
         return counts
+
+    def orders(self) -> Mapping[str, float]:
+        """Return how many service orders there are in each state that is not final."""
+        counts: Counter[str] = Counter({s.value: 0 for s in OrderState if s not in ENDED})
+        counts.update(order.state.value for order in self._open_orders())
+        return counts
+
+    def order_pending_s(self) -> float:
+        """Return for how long an order waits for a device, the longest; 0 where none does."""
+        waiting = [o.changed_at for o in self._open_orders() if o.state in WAITING]
+        return max(0.0, (self._clock.now() - min(waiting)).total_seconds()) if waiting else 0.0
+
+    def _open_orders(self) -> list[Order]:
+        # By the items, which leave with the end of their order: orders that ended are many.
+        names = {order for (order, _), _ in self._world.order_items.items()}
+        return [order for name in names if (order := self._world.orders.get(name)) is not None]
 
     def unreachable(self) -> int:
         """Return how many devices are known unreachable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from bss_bridge.translate import Route, Translator
-from netopsd.clock import SystemClock
+from netopsd.clock import ManualClock, SystemClock
 from netopsd.core import engine
 from netopsd.core.model import Input, OrderProgress, PlaceOrder
 from netopsd.core.ordered import Progress
@@ -21,6 +22,7 @@ from netopsd.core.restore import restore
 from netopsd.errors import BadConfiguration, NotAllowed
 from netopsd.orders import OrderDesk, refuse_clashes
 from netopsd.settings import Settings, load
+from netopsd.views import Believed
 
 ROOT = Path(__file__).parents[2]
 DEVICES = """
@@ -149,6 +151,29 @@ def test_what_is_wrong_with_an_order_is_said_in_words(
         refused.value
     )
     assert desk.said == []
+
+
+def test_an_order_that_waits_for_a_device_shows_in_the_figures_until_it_goes_on(
+    folder: Path,
+) -> None:
+    desk = Desk(load(folder))
+    later = ManualClock(desk.clock.now() + timedelta(minutes=20))
+    believed = Believed(desk.world, later, lambda: True)
+    desk.place()
+
+    def report(what: Progress, after_s: float = 0.0) -> None:
+        at = later.now() - timedelta(minutes=20) + timedelta(seconds=after_s)
+        said = OrderProgress(at=at, order="SO-1", item="1", what=what, attempt=1, why="r1: away")
+        asyncio.run(desk.durable(said))
+
+    report(Progress.BEGUN)
+    report(Progress.DECIDED)
+    assert (believed.orders()["inProgress"], believed.order_pending_s()) == (1, 0)
+    report(Progress.WAITS)
+    report(Progress.WAITS, 600)  # asked again in vain: it waits since the first time
+    assert (believed.orders()["pending"], believed.order_pending_s()) == (1, 1200)
+    report(Progress.CONFIRMED, 601)
+    assert (sum(believed.orders().values()), believed.order_pending_s()) == (0, 0)
 
 
 def test_violations_of_an_ordered_service_find_its_contract_and_the_office_its_price(

@@ -36,6 +36,11 @@ def full() -> Figures:
         late=lambda: 6,
         series=lambda: (500_000, 0),
         outbox=depth,
+        orders=lambda: {"pending": 2},
+        order_pending_s=lambda: 1200.0,
+        order_items=lambda: {"completed": 8},
+        activation_steps=lambda: {("confirm", "failed"): 3},
+        drift=lambda: (40, 1),
     )
     figures = Figures(clock=ManualClock(NOON), version="0.1.0", sources=sources)
     figures.polls.add("ok", 3)
@@ -69,6 +74,12 @@ def test_the_figures_are_those_of_their_sources() -> None:
     assert values['netopsd_poll_duration_seconds_bucket{le="0.25"}'] == 0
     assert values['netopsd_poll_duration_seconds_bucket{le="0.5"}'] == 1
     assert values["netopsd_config_last_reload_successful"] == 1
+    assert values['netopsd_orders{state="pending"}'] == 2
+    assert values["netopsd_order_pending_oldest_seconds"] == 1200
+    assert values['netopsd_order_items_total{result="completed"}'] == 8
+    assert values['netopsd_activation_steps_total{result="failed",step="confirm"}'] == 3
+    assert values["netopsd_drift_checks_total"] == 40
+    assert values["netopsd_drifting_devices"] == 1
 
 
 def test_the_ends_of_traps_add_up_to_what_was_received() -> None:

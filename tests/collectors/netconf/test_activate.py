@@ -182,6 +182,11 @@ def test_once_decided_a_device_that_is_away_is_waited_for_and_confirmed() -> Non
         one.devices["r2"].faults.add(Fault(kind=FaultKind.DROP, rpc="commit", times=2))
         assert await one.ended() is OrderState.COMPLETED
         assert one.active() == ALL
+        steps = one.work.stats.steps
+        assert {step for step, count in steps.items() if count} == {
+            ("look", "done"), ("prepare", "done"), ("confirm", "failed"), ("confirm", "done"),
+        }  # fmt: skip
+        await until(lambda: one.work.stats.ended == {"completed": 1, "failed": 0})
 
     told(story)
 
@@ -236,6 +241,7 @@ def test_drift_is_found_alarmed_never_repaired_and_cleared_when_it_matches() -> 
             "+ services/service[id=vpn]/vlan = 7; - services/service[id=vpn]/vlan = 8"
         )
         assert entry.text == "8"
+        assert one.work.stats.drift() == (3, 1)
         hidden = Fault(kind=FaultKind.HELLO_JUNK, rpc="hello")
         one.devices["r3"].faults.add(hidden)  # not seeing is not knowing
         entry.text = "7"
