@@ -27,7 +27,7 @@ from netopsd.ports import Clock, Inbox, Worker
 RECEIVE_MOST = 1024  # datagrams taken from the kernel at once: a few ms
 JUDGE_MOST = 512  # judged at once: a few ms
 QUIET_S = 0.005  # a datagram that long after the last turn is judged at once
-GATHER_S = 0.02  # otherwise the next ones are waited for: a wake-up costs more than a trap
+GATHER_S = 0.04  # otherwise the next ones are waited for: a wake-up costs more than a trap
 MAX_OCTETS = 65_535
 V3 = 3
 
