@@ -39,6 +39,7 @@ from netopsd.pipeline import Pipeline
 from netopsd.ports import Poller
 from netopsd.sdnotify import Notify
 from netopsd.settings import Settings, load
+from netopsd.shards import Shards
 from netopsd.store.read import Reader
 from netopsd.store.sqlite import SqliteStore
 from netopsd.story import Recorder
@@ -141,8 +142,7 @@ class Daemon:
             for s in settings.sinks
         }
         self.deliverer = Deliverer(self.store, sinks, self.clock, how)
-        tables = {table.name: table for table in settings.tables}
-        self.poller = SnmpPoller(settings.snmp, tables, settings.targets, self.clock)
+        self.poller = _poller(settings, self.clock)
         closing.push_async_callback(self.poller.close)
         self.netconf = NetconfSide(
             settings,
@@ -345,7 +345,7 @@ class Daemon:
             self.notify.ready()
 
     async def _adopt(self, settings: Settings) -> None:
-        for part in ("store_url", "office_url", "http", "sinks", "traps"):
+        for part in ("store_url", "office_url", "http", "sinks", "traps", "poll"):
             if getattr(settings, part) != getattr(self.settings, part):
                 log.warning("%s changed: that takes effect at the next start", part)
         tables = {table.name: table for table in settings.tables}
@@ -404,6 +404,13 @@ class Daemon:
             self.pipeline.translate = _translator(self.settings, contracts)
         for verify in outcome.verify:
             self.watch.look_soon(verify.device, verify.after_s)
+
+
+def _poller(settings: Settings, clock: SystemClock) -> SnmpPoller | Shards:
+    tables = {table.name: table for table in settings.tables}
+    if settings.poll.workers:
+        return Shards(settings.poll.workers, settings.snmp, tables, settings.targets, clock)
+    return SnmpPoller(settings.snmp, tables, settings.targets, clock)
 
 
 def _translator(settings: Settings, contracts: Iterable[Contract] = ()) -> Translator:

@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+)
 
 from netopsd.settings.files import KeyPath, Source
 from netopsd.settings.problems import Problems, quote, show_path
@@ -98,6 +106,14 @@ class LogSettings(BaseModel):
     format: Literal["text", "json"] = "text"
 
 
+class PollTable(BaseModel):
+    """[poll]: how polling is spread over processes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workers: Annotated[StrictInt, Field(ge=0, le=64)] = 0  # processes that poll; 0: the daemon
+
+
 class FilesTable(BaseModel):
     """[files]: where the other files are, relative to the folder."""
 
@@ -123,6 +139,7 @@ class DaemonFile(BaseModel):
     office: OfficeTable = OfficeTable()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    poll: PollTable = PollTable()
     traps: Table = {}
     snmp: Table = {}
     netconf: Table = {}

@@ -48,6 +48,7 @@ class Settings:
     office_url: str
     http: daemon.HttpSettings
     log: daemon.LogSettings
+    poll: daemon.PollTable
     traps: TrapSettings
     snmp: SnmpPollSettings
     netconf: NetconfSettings
@@ -159,6 +160,7 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
         office_url=office,
         http=main.http,
         log=main.log,
+        poll=main.poll,
         traps=traps,
         snmp=snmp,
         netconf=netconf,

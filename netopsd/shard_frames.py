@@ -1,0 +1,217 @@
+"""What a polling process and the daemon say to each other: frames of length, head and columns.
+
+A frame is four octets of length (big-endian), then a JSON head of four octets of length, then the
+numbers of its tables as they lie in memory. A layout travels when it is new and is shared by
+identity afterwards, as everywhere. The daemon's own orders (with secrets) are pickled; what comes
+back from a process that reads the network's octets never is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
+from collectors.snmp_poll.stats import Stats
+from netopsd.core.model import Batch, Blind, Clocks, Layout, Table
+from netopsd.errors import CannotLook
+from netopsd.ports import Clock
+
+_dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
+SETUP, ASK = b"S", b"A"
+LONGEST = 256 * 2**20  # octets of a frame: 10,000 devices' targets, or a table of a million rows
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What one poller is to know."""
+
+    settings: SnmpPollSettings
+    tables: dict[str, TableSpec]
+    targets: dict[str, Target]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Look at `device`; answer with `number`."""
+
+    number: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A look, why there is none, or what was counted."""
+
+    number: int = 0
+    look: Batch | CannotLook | None = None
+    stats: Stats | None = None
+
+
+def _framed(*parts: bytes) -> bytes:
+    return b"".join((sum(map(len, parts)).to_bytes(4, "big"), *parts))
+
+
+async def read(source: asyncio.StreamReader) -> bytes:
+    """Return the next frame, b"" at the end. Raises ValueError for one that is too long."""
+    try:
+        size = int.from_bytes(await source.readexactly(4), "big")
+        if size > LONGEST:
+            raise ValueError(f"a frame of {size} octets")
+        return await source.readexactly(size)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return b""
+
+
+# What the daemon says.
+
+
+def setup(what: Setup) -> bytes:
+    return _framed(SETUP, pickle.dumps(what))
+
+
+def ask(number: int, device: str) -> bytes:
+    return _framed(ASK, number.to_bytes(8, "big"), device.encode())
+
+
+def told(frame: bytes) -> Ask | Setup:
+    """Return what the daemon, our parent, wants."""
+    if frame[:1] == ASK:
+        return Ask(int.from_bytes(frame[1:9], "big"), frame[9:].decode())
+    found = pickle.loads(frame[1:])  # noqa: S301  (written by our parent, into our standard input)
+    assert isinstance(found, Setup)
+    return found
+
+
+# What a shard says.
+
+
+class Teller:
+    """Turns looks into frames; remembers which layouts and facts were told."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[tuple[str, str], Layout] = {}
+        self._facts: dict[str, Mapping[str, str]] = {}
+
+    def stats(self, stats: Stats) -> bytes:
+        return _said({"stats": asdict(stats)})
+
+    def look(self, number: int, look: Batch | CannotLook) -> bytes:
+        """Return the frame that answers request `number`."""
+        if isinstance(look, CannotLook):
+            return _said({"n": number, "d": look.device, "why": look.why, "detail": look.detail})
+        columns: list[bytes] = []
+        head: dict[str, Any] = {
+            "n": number, "d": look.device, "mono_s": look.mono_s, "took_s": look.took_s,
+            "tables": [self._table(look.device, table, columns) for table in look.tables],
+        }  # fmt: skip
+        clocks = look.clocks
+        told = (clocks.sys_uptime_ticks, clocks.hr_uptime_ticks)
+        head["clocks"] = (*told, clocks.engine_boots, clocks.engine_time_s)
+        if look.errors:
+            head["errors"] = dict(look.errors)
+        if self._facts.get(look.device) is not look.facts:
+            self._facts[look.device] = look.facts
+            head["facts"] = dict(look.facts)
+        return _said(head, *columns)
+
+    def _table(self, device: str, table: Table, columns: list[bytes]) -> dict[str, Any]:
+        layout = table.layout
+        key = (device, layout.table)
+        columns += (table.counters.tobytes(), table.gauges.tobytes())
+        if table.missing is not None:
+            columns.append(table.missing.tobytes())
+        told: dict[str, Any] = {"t": layout.table, "missing": table.missing is not None}
+        if self._layouts.get(key) is not layout:
+            self._layouts[key] = layout
+            told["layout"] = {**asdict(layout), "labels": dict(layout.labels)}
+        return told
+
+
+def _said(head: Mapping[str, Any], *columns: bytes) -> bytes:
+    text = _dumps(head).encode("ascii")
+    return _framed(len(text).to_bytes(4, "big"), text, *columns)
+
+
+class Reader:
+    """Turns one shard's frames into looks. Wall times are those of our own clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._layouts: dict[tuple[str, str], Layout] = {}
+        self._facts: dict[str, Mapping[str, str]] = {}
+
+    def said(self, frame: bytes) -> Said:
+        """Return what a frame says. ValueError, KeyError or TypeError where it is none of ours."""
+        size = int.from_bytes(frame[:4], "big")
+        head = json.loads(frame[4 : 4 + size])
+        if "stats" in head:
+            return Said(stats=Stats(**head["stats"]))
+        device = head["d"]
+        if "why" in head:
+            look = CannotLook(device, Blind(head["why"]), head["detail"])
+            return Said(number=head["n"], look=look)
+        return Said(number=head["n"], look=self._batch(device, head, frame, 4 + size))
+
+    def _batch(self, device: str, head: Mapping[str, Any], frame: bytes, at: int) -> Batch:
+        tables = []
+        for told in head["tables"]:
+            table, at = self._table(device, told, frame, at)
+            tables.append(table)
+        if "facts" in head:
+            self._facts[device] = head["facts"]
+        uptime, hr_uptime, boots, engine_time = head["clocks"]
+        ago = timedelta(seconds=self._clock.mono_s() - head["mono_s"])
+        return Batch(
+            device=device,
+            at=self._clock.now() - ago,
+            mono_s=head["mono_s"],
+            took_s=head["took_s"],
+            tables=tuple(tables),
+            clocks=Clocks(
+                sys_uptime_ticks=uptime,
+                hr_uptime_ticks=hr_uptime,
+                engine_boots=boots,
+                engine_time_s=engine_time,
+            ),
+            facts=self._facts.get(device, {}),
+            errors=head.get("errors", {}),
+        )
+
+    def _table(
+        self, device: str, told: Mapping[str, Any], frame: bytes, at: int
+    ) -> tuple[Table, int]:
+        key = (device, told["t"])
+        if "layout" in told:
+            self._layouts[key] = _layout(told["layout"])
+        layout = self._layouts[key]
+        rows, shapes = len(layout.rows), (len(layout.counters), len(layout.gauges))
+        counters = np.frombuffer(frame, np.uint64, shapes[0] * rows, at).reshape(shapes[0], rows)
+        at += counters.nbytes
+        gauges = np.frombuffer(frame, np.float64, shapes[1] * rows, at).reshape(shapes[1], rows)
+        at += gauges.nbytes
+        missing = None
+        if told["missing"]:
+            missing = np.frombuffer(frame, np.bool_, counters.size, at).reshape(counters.shape)
+            at += missing.nbytes
+        return Table(layout, counters, gauges, missing), at
+
+
+def _layout(told: Mapping[str, Any]) -> Layout:
+    return Layout(
+        table=told["table"],
+        rows=tuple(told["rows"]),
+        index=tuple(told["index"]),
+        labels={name: tuple(texts) for name, texts in told["labels"].items()},
+        counters=tuple(told["counters"]),
+        widths=tuple(told["widths"]),
+        gauges=tuple(told["gauges"]),
+        epoch=told["epoch"],
+    )

@@ -1,0 +1,273 @@
+"""Polling in several processes: each has its share of the devices, all numbers come back here.
+
+A shard looks and nothing else; judging, storing and telling stay in one place, so results are those
+of one process. Which shard a device is in depends on its name alone. A shard that dies costs the
+looks it was at (they say nothing about their devices) and is started anew.
+
+`python -m netopsd.shards` is the child. Its standard input carries what is to be done, its output
+what was seen (shard_frames.py); it ends when its input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+
+import uvloop
+
+from collectors.snmp_poll import SnmpPoller
+from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
+from collectors.snmp_poll.stats import Stats
+from netopsd import garbage, shard_frames
+from netopsd.clock import SystemClock
+from netopsd.core.model import Batch, Blind
+from netopsd.errors import CannotLook
+from netopsd.ports import Clock
+from netopsd.shard_frames import Ask, Reader, Said, Setup, Teller
+
+log = logging.getLogger(__name__)
+
+BACKOFF_S, BACKOFF_MOST_S = 0.1, 30.0
+STATS_EVERY_S = 1.0
+GONE = "the process that polls it has ended; it is started anew"
+NOTHING = Stats(
+    sent=0, received=0, timeouts=0, late=0, wrong_source=0, wrong_community=0, varbinds=0,
+    walks=0, decode_errors=0, walk_errors={}, in_flight=0, waiting=0,
+)  # fmt: skip
+
+
+def shard_of(device: str, shards: int) -> int:
+    """Return which shard polls `device`: the same one always."""
+    return zlib.crc32(device.encode()) % shards
+
+
+def total(parts: list[Stats]) -> Stats:
+    """Return the sum of what several pollers counted."""
+    sums: dict[str, int] = {}
+    errors: dict[str, int] = {}
+    for part in parts:
+        for name, value in asdict(part).items():
+            if name == "walk_errors":
+                for reason, count in value.items():
+                    errors[reason] = errors.get(reason, 0) + count
+            else:
+                sums[name] = sums.get(name, 0) + value
+    return Stats(**sums, walk_errors=errors)
+
+
+class Shards:
+    """A poller (ports.Poller) whose looks are taken by `count` child processes."""
+
+    def __init__(
+        self,
+        count: int,
+        settings: SnmpPollSettings,
+        tables: Mapping[str, TableSpec],
+        targets: Mapping[str, Target],
+        clock: Clock,
+    ) -> None:
+        setup = Setup(settings, dict(tables), dict(targets))
+        self._settings = settings
+        self._shards = [_Shard(i, _share(setup, i, count), clock) for i in range(count)]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start the children; return once each can look."""
+        for shard in self._shards:
+            self._tasks.append(asyncio.create_task(shard.run(), name=f"shard {shard.number}"))
+        for shard in self._shards:
+            await shard.ready.wait()
+
+    async def poll(self, device: str) -> Batch:
+        """Return one look at `device`. Raises CannotLook and nothing else."""
+        return await self._shards[shard_of(device, len(self._shards))].poll(device)
+
+    async def retarget(
+        self, targets: Mapping[str, Target], tables: Mapping[str, TableSpec]
+    ) -> None:
+        """Take a new configuration; devices that did not change keep what was learnt of them."""
+        setup = Setup(self._settings, dict(tables), dict(targets))
+        for shard in self._shards:
+            shard.adopt(_share(setup, shard.number, len(self._shards)))
+
+    def stats(self) -> Stats:
+        """Return what all shards have counted since start, as of a second ago."""
+        return total([NOTHING, *(shard.stats() for shard in self._shards)])
+
+    async def close(self) -> None:
+        """End the children."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+
+def _share(setup: Setup, number: int, count: int) -> Setup:
+    mine = {name: t for name, t in setup.targets.items() if shard_of(name, count) == number}
+    return Setup(setup.settings, setup.tables, mine)
+
+
+class _Shard:
+    """One child at a time, and the looks it was asked for."""
+
+    def __init__(self, number: int, setup: Setup, clock: Clock) -> None:
+        self.number = number
+        self.ready = asyncio.Event()
+        self._setup = setup
+        self._clock = clock
+        self._asked: dict[int, tuple[str, asyncio.Future[Batch]]] = {}
+        self._last = 0
+        self._stdin: asyncio.StreamWriter | None = None
+        self._now = NOTHING
+        self._before = NOTHING  # counted by children that are gone
+
+    def stats(self) -> Stats:
+        return total([self._before, self._now])
+
+    async def poll(self, device: str) -> Batch:
+        if self._stdin is None:
+            raise CannotLook(device, Blind.SKIPPED, GONE)
+        self._last += 1
+        number = self._last
+        answer: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
+        self._asked[number] = (device, answer)
+        self._stdin.write(shard_frames.ask(number, device))
+        try:
+            return await answer
+        finally:
+            self._asked.pop(number, None)
+
+    def adopt(self, setup: Setup) -> None:
+        self._setup = setup
+        if self._stdin is not None:
+            self._stdin.write(shard_frames.setup(setup))
+
+    async def run(self) -> None:
+        """Keep a child alive until cancelled."""
+        pause = BACKOFF_S
+        while True:
+            began = self._clock.mono_s()
+            try:
+                await self._life()
+            finally:
+                self._lose()
+            log.error("polling process %d ended; a new one takes over", self.number)
+            lived = self._clock.mono_s() - began
+            pause = BACKOFF_S if lived > BACKOFF_MOST_S else min(2 * pause, BACKOFF_MOST_S)
+            await self._clock.sleep(pause)
+
+    def _lose(self) -> None:
+        """Fail what was under way: nobody can say what became of it."""
+        self._stdin = None
+        self._before, self._now = total([self._before, self._now]), NOTHING
+        asked, self._asked = self._asked, {}
+        for device, answer in asked.values():
+            if not answer.done():
+                answer.set_exception(CannotLook(device, Blind.SKIPPED, GONE))
+
+    async def _life(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "netopsd.shards",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            env={"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "LANG": "C.UTF-8"},
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(shard_frames.setup(self._setup))
+            reader = Reader(self._clock)
+            while frame := await shard_frames.read(process.stdout):
+                self._take(reader.said(frame), process.stdin)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("polling process %d talks nonsense: %r", self.number, error)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    def _take(self, said: Said, stdin: asyncio.StreamWriter) -> None:
+        if said.stats is not None:
+            if self._stdin is None:
+                self._stdin = stdin
+                self.ready.set()
+            self._now = said.stats
+            return
+        _, answer = self._asked.get(said.number, ("", None))
+        if answer is None or answer.done():
+            return
+        if isinstance(said.look, CannotLook):
+            answer.set_exception(said.look)
+        elif said.look is not None:
+            answer.set_result(said.look)
+
+
+class _Child:
+    """The other side: a poller that does what its input says."""
+
+    def __init__(self, settings: Setup, out: asyncio.StreamWriter) -> None:
+        self._out = out
+        self._clock = SystemClock()
+        self._teller = Teller()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.poller = SnmpPoller(
+            settings.settings, settings.tables, settings.targets, self._clock
+        )  # fmt: skip
+
+    async def serve(self, source: asyncio.StreamReader) -> None:
+        """Look when asked, until the input ends."""
+        await self.poller.start()
+        counting = asyncio.create_task(self._count())
+        while frame := await shard_frames.read(source):
+            told = shard_frames.told(frame)
+            if isinstance(told, Ask):
+                task = asyncio.create_task(self._look(told))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            else:
+                await self.poller.retarget(told.targets, told.tables)
+        counting.cancel()
+        await self.poller.close()
+
+    async def _look(self, asked: Ask) -> None:
+        try:
+            look: Batch | CannotLook = await self.poller.poll(asked.device)
+        except CannotLook as error:
+            look = error
+        except Exception as bug:
+            # As the watch does: one device that trips a bug of ours must not stop the others.
+            log.exception("looking at %s failed in a way no collector announces", asked.device)
+            look = CannotLook(asked.device, Blind.SKIPPED, f"a bug in the collector: {bug}")
+        self._out.write(self._teller.look(asked.number, look))
+
+    async def _count(self) -> None:
+        while True:
+            self._out.write(self._teller.stats(self.poller.stats()))
+            await self._clock.sleep(STATS_EVERY_S)
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    source = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(source), sys.stdin.buffer)
+    transport, protocol = await loop.connect_write_pipe(
+        asyncio.streams.FlowControlMixin, sys.stdout.buffer
+    )
+    out = asyncio.StreamWriter(transport, protocol, None, loop)
+    first = await shard_frames.read(source)
+    setup = shard_frames.told(first) if first else None
+    if isinstance(setup, Setup):
+        garbage.tune()
+        await _Child(setup, out).serve(source)
+
+
+if __name__ == "__main__":
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's: our input will end
+    uvloop.run(_main())
