@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -101,10 +102,12 @@ _REPLIES = {
 
 
 @asynccontextmanager
-async def billing(mood: str = "ok") -> AsyncIterator[BillingStub]:
-    """A billing system on a free port of 127.0.0.1."""
+async def billing(
+    mood: str = "ok", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[BillingStub]:
+    """A billing system on a free port of 127.0.0.1, speaking HTTPS where `tls` is given."""
     stub = BillingStub(mood=mood)
-    server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(stub.serve, "127.0.0.1", 0, ssl=tls)
     stub.port = server.sockets[0].getsockname()[1]
     try:
         yield stub
