@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
 
 PACKAGES = {
     "snmpd": "snmpd",
@@ -21,6 +22,10 @@ PACKAGES = {
     "chromium": "chromium",
     "systemd-analyze": "systemd",
 }
+# HYPOTHESIS=thorough looks ten times as long where a test does not say how long itself.
+settings.register_profile("quick", max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=400, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS", "quick"))
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
