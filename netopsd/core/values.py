@@ -7,7 +7,7 @@ is filled, and then becomes the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
@@ -30,6 +30,22 @@ def _plan(kind: Any) -> _Plan:
     if set(slots) != set(names) or hasattr(kind, "__post_init__") or len(names) < 2:
         raise TypeError(f"{kind.__name__} is no plain dataclass of several slots")
     return _Plan(type(kind.__name__, (), {"__slots__": slots}), names, attrgetter(*names))
+
+
+def made(kind: type[T], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[T]:
+    """Return one value of `kind` per row; `names` are all its fields, in the order of a row."""
+    of: Any = kind  # (mypy: no type variable is hashable)
+    twin, known, _ = _plan(of)
+    if set(names) != set(known):
+        raise TypeError(f"{kind.__name__} has other fields than {', '.join(names)}")
+    values: list[Any] = []
+    for row in rows:
+        one: Any = twin()
+        for name, field in zip(names, row):  # noqa: B905  (as above)
+            setattr(one, name, field)
+        one.__class__ = kind
+        values.append(one)
+    return values
 
 
 def replace(value: T, /, **changes: Any) -> T:

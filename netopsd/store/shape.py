@@ -24,6 +24,7 @@ from sqlalchemy.dialects import sqlite
 from sqlmodel import AutoString
 
 from netopsd.core.model import Resource
+from netopsd.core.values import made
 from netopsd.errors import CannotStore
 from netopsd.plain import as_plain, from_plain
 from netopsd.store.tables import Row
@@ -217,9 +218,8 @@ class Shape(Generic[B]):
             columns[first] if many == 1 else map(Resource, *columns[first : first + many])
             for _, first, many in self.fields
         ]
-        make: Callable[..., B] = self.belief
         names = [name for name, _, _ in self.fields]
-        return [make(**dict(zip(names, one, strict=True))) for one in zip(*values, strict=True)]
+        return made(self.belief, names, zip(*values, strict=True))
 
 
 def _hints(belief: type) -> list[tuple[str, Any]]:
