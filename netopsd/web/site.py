@@ -26,6 +26,7 @@ from netopsd.web.reads import Now
 ASSETS = {
     "console.js": "text/javascript; charset=utf-8",
     "docs.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
     "page.css": "text/css; charset=utf-8",
 }
 

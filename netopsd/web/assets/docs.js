@@ -30,7 +30,7 @@ function operation(method, path, told) {
   const body = told.requestBody?.content?.["application/json"]?.schema;
   if (body) rows.push(["body", told.requestBody.required ? "required" : "optional", typeOf(body), ""]);
   for (const [status, answer] of Object.entries(told.responses || {})) {
-    if (status.startsWith("2")) rows.push(["answer", status, typeOf(answer.content?.["application/json"]?.schema), answer.description || ""]);
+    if (status.startsWith("2")) rows.push(["answer", status, typeOf(answer.content?.["application/json"]?.schema), answer.description === "Successful Response" ? "" : answer.description || ""]);
   }
   section.append(table(rows));
   return section;
