@@ -283,7 +283,7 @@ class Daemon:
                 house.create_task(self._prune(), name="prune"),
                 house.create_task(self.notify.feed(self._progressing, self.clock), name="watchdog"),
             ]
-            house.create_task(self._announce(), name="announce")
+            looking.append(house.create_task(self._announce(), name="announce"))
             await self.stop.wait()
             log.info("stopping: no new looks; what has arrived is still judged and committed")
             self.notify.stopping()
