@@ -49,17 +49,20 @@ def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """The demo's configuration, and its network simulated on a port of its own."""
-    port = free_port()
+    port, ssh = free_port(), free_port()
     copy = tmp_path / "demo"
     shutil.copytree(ROOT / "config" / "demo", copy, ignore=shutil.ignore_patterns("state"))
-    shutil.copy(ROOT / "config" / "tables.toml", tmp_path / "tables.toml")
+    for shared in ("tables.toml", "yang.toml"):
+        shutil.copy(ROOT / "config" / shared, tmp_path / shared)
     devices = (copy / "devices.toml").read_text()
-    (copy / "devices.toml").write_text(devices.replace("port = 11161", f"port = {port}"))
+    (copy / "devices.toml").write_text(
+        devices.replace("11161", str(port)).replace("8830", str(ssh))
+    )
     main = (copy / "netopsd.toml").read_text()
     main = main.replace("127.0.0.1:9280", "127.0.0.1:0").replace(":11162", ":0")
     (copy / "netopsd.toml").write_text(main)
     scenario = (ROOT / "simulators" / "scenarios" / "demo.toml").read_text()
-    scenario = scenario.replace("port = 11161", f"port = {port}")
+    scenario = scenario.replace("port = 11161", f"port = {port}").replace("8830", str(ssh))
     scenario = scenario.replace("port = 11162", f"port = {free_port()}")
     (tmp_path / "scenario.toml").write_text(scenario)
     network = subprocess.Popen(
