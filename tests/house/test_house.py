@@ -37,7 +37,7 @@ LONG = {
 }
 STALE = 300
 # What may be absent: mqtt carries our own looks, whose format is wire.py; the rest is to come.
-LACKS = {"mqtt": {"parse.py", "README.md", "cases"}, "netconf": {"cases"}}
+LACKS = {"mqtt": {"parse.py", "cases"}}
 
 
 def name(path: Path) -> str:
