@@ -100,7 +100,8 @@ def _judge_table(
         where=where,
         grown=grown,
     )
-    _see_bad(world, now, bad & ~known, batch)
+    if bad is not known:
+        _see_bad(world, now, bad & ~known, batch)
     return now
 
 

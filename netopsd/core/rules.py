@@ -13,6 +13,7 @@ from netopsd.core.inventory import Take, Threshold
 from netopsd.core.model import Layout, Table
 from netopsd.core.rates import CounterPlan, Deltas
 
+HAIR = 1e-9  # what sums of floats may be off by, and more
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
@@ -97,13 +98,46 @@ def judge(plan: RulePlan, table: Table, grown: Deltas | None, was: Bools | None)
     """Return which rows are bad, shape (rules, rows).
 
     A row whose number is absent, or between the two thresholds, stays what it `was` (None: good).
+    Where all is well and was, that is `was` itself.
     """
+    if was is not None and not was.any():
+        worse = (_worse(rule, table, grown) for rule in plan.rules)
+        if not any(rows is not None and rows.any() for rows in worse):
+            return was
     shape = (len(plan.rules), len(plan.layout.rows))
     out = np.zeros(shape, np.bool_)
     for i, rule in enumerate(plan.rules):
         before = was[i] if was is not None else out[i]
         out[i] = _judge(rule, table, grown, before)
     return out
+
+
+def _worse(rule: Rule, table: Table, grown: Deltas | None) -> Bools | None:
+    """Return rows among which are all that may turn bad; None for none. In few passes.
+
+    Gaps are not looked at, and what is a hair within its limit counts as beyond it.
+    """
+    t = rule.threshold
+    if rule.counter >= 0 and grown is None:
+        return None
+    if rule.bad and rule.counter < 0:
+        states: Bools = table.gauges[rule.gauge] == rule.bad[0]
+        for value in rule.bad[1:]:
+            states |= table.gauges[rule.gauge] == value
+        return states
+    if grown is not None and rule.counter >= 0 and rule.per < 0 and not rule.bad:
+        factor = t.scale / (grown.elapsed_s if t.take is Take.RATE and grown.elapsed_s else 1.0)
+        number: Floats = grown.grown[rule.counter] * factor
+    else:
+        number = numbers(rule, table, grown)
+    worse = np.isin(number, rule.bad) if rule.bad else None
+    if t.raise_above is not None:
+        above = number > t.raise_above - HAIR * abs(t.raise_above)
+        worse = above if worse is None else worse | above
+    if t.raise_below is not None:
+        below = number < t.raise_below + HAIR * abs(t.raise_below)
+        worse = below if worse is None else worse | below
+    return worse
 
 
 def _judge(rule: Rule, table: Table, grown: Deltas | None, was: Bools) -> Bools:
