@@ -281,6 +281,7 @@ class Daemon:
                 house.create_task(self.web.serve(), name="web"),
                 house.create_task(self.figures.lag.run(), name="lag"),
                 house.create_task(self._prune(), name="prune"),
+                house.create_task(self._settle(), name="settle"),
                 house.create_task(self.notify.feed(self._progressing, self.clock), name="watchdog"),
             ]
             looking.append(house.create_task(self._announce(), name="announce"))
@@ -309,7 +310,10 @@ class Daemon:
         log.info("ready: %d devices, http://%s, traps on %s", count, http, traps)
         self.notify.ready(f"watching {count} devices")
         garbage.settle()
-        await self.clock.sleep(SETTLED_S)  # most rows have been learnt, most numbers seen once
+
+    async def _settle(self) -> None:
+        """Most rows have been learnt by then, most numbers seen once."""
+        await self.clock.sleep(SETTLED_S)
         garbage.settle()
 
     async def _tick(self) -> None:

@@ -14,6 +14,8 @@ PACKAGES = {
     "snmptrap": "snmp",
     "snmpinform": "snmp",
     "snmptrapd": "snmptrapd",
+    "prometheus-snmp-exporter": "prometheus-snmp-exporter",
+    "collectd": "collectd-core",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "mosquitto": "mosquitto",

@@ -251,7 +251,7 @@ async def _serve(series: Series) -> tuple[int, asyncio.Task[None]]:
         return b""
 
     clock, nobody = SystemClock(), cast(Any, None)
-    house = House(clock=clock, now=nobody, kept=nobody, messages=nobody, acts=nobody)
+    house = House(clock=clock, now=nobody, kept=nobody, messages=nobody, acts=nobody, orders=nobody)
     page = Page(clock=clock, series=series, own=own)
     web = WebServer(_Http(), house, page, version="0")
     task = asyncio.create_task(web.serve())

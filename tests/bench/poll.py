@@ -38,7 +38,7 @@ class Size:
 
 
 FULL = Size(devices=1000, interval_s=5, warm_s=12, window_s=20)
-QUICK = Size(devices=300, interval_s=3, warm_s=4, window_s=6)
+QUICK = Size(devices=300, interval_s=3, warm_s=3, window_s=6)
 
 
 def run(quick: bool = False) -> dict[str, Any]:
