@@ -17,8 +17,8 @@ test: $(VENV)/.dev peers ## install what the tests need and run them all
 ifdef PYTEST
 	@$(BIN)/python -m pytest $(PYTEST)
 else
-	@$(BIN)/python -m pytest -q -m "not e2e" -n 2
-	@$(BIN)/python -m pytest -q -m e2e -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -q -m "not e2e and not bench" -n 2
+	@$(BIN)/python -m pytest -q -m "e2e and not bench" -n 3 --dist loadfile
 endif
 
 venv: $(VENV)/.run ## only the environment, from the hash-locked requirements

@@ -1,4 +1,4 @@
-"""The quick bench, in CI: only ratios, and only where they are far off (twice the bar).
+"""The quick bench, run alone (`pytest -m bench`): only ratios, and only where they are far off (twice the bar).
 
 Absolute times say more of the machine than of netopsd, and a shared one is slow at will.
 """
@@ -28,7 +28,7 @@ def measured(row: str, tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.e2e
+@pytest.mark.bench
 @pytest.mark.root
 @pytest.mark.peer("snmpd", "snmpget", "ip", "prometheus-snmp-exporter", "collectd")
 def test_polling_is_not_far_dearer_than_promised(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_polling_is_not_far_dearer_than_promised(tmp_path: Path) -> None:
     assert found["ours_over_best_peer"] <= FAR_OFF * poll.MUST
 
 
-@pytest.mark.e2e
+@pytest.mark.bench
 @pytest.mark.root
 @pytest.mark.peer("snmptrapd", "ip")
 def test_a_storm_is_accounted_for_and_not_far_dearer_than_logging_it(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_a_storm_is_accounted_for_and_not_far_dearer_than_logging_it(tmp_path: P
     assert found["cpu_over_snmptrapd"] <= FAR_OFF
 
 
-@pytest.mark.e2e
+@pytest.mark.bench
 @pytest.mark.root
 @pytest.mark.peer("ip")
 def test_a_value_costs_much_the_same_whatever_the_number_of_devices(tmp_path: Path) -> None:
     assert measured("growth", tmp_path)["dearest_over_cheapest"] <= 1 + FAR_OFF * 0.2
 
 
-@pytest.mark.e2e
+@pytest.mark.bench
 def test_metrics_are_rendered_much_faster_than_by_the_client_library(tmp_path: Path) -> None:
     found = measured("metrics", tmp_path)
 
