@@ -1,4 +1,4 @@
-"""The quick bench, run alone (`pytest -m bench`): only ratios, and only where they are far off (twice the bar).
+"""The quick bench, by `pytest -m bench`, alone: ratios, and only far off (twice the bar) fails.
 
 Absolute times say more of the machine than of netopsd, and a shared one is slow at will.
 """
