@@ -7,7 +7,7 @@ their own. Every change is kept with its reason.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from netopsd.core import agenda, flap
@@ -110,18 +110,26 @@ def _fresh(sight: Sight, known: Alarm | None) -> Alarm:
     )
 
 
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+_NEVER = _fresh(Sight(resource=Resource(""), alarm="", why="", at=_LONG_AGO), None)
+
+
 def _raise(world: World, known: Alarm | None, pending: Alarm | None, sight: Sight) -> None:
     device = sight.resource.device
     uncleared = world.by_device.get(device) or frozenset()
     if len(uncleared) >= _most(world) and sight.alarm != OVERFLOW:
         _overflow(world, sight)
         return
-    before = known or _fresh(sight, None)
+    before = known or _NEVER
     policy = world.inventory.policy
     weight = flap.changed(before.flap_weight, before.flap_at, sight.at, policy)
     flapping = flap.is_flapping(weight, before.flapping, policy)
     alarm = replace(
         before,
+        key=sight.key,
+        resource=sight.resource,
+        alarm=sight.alarm,
+        qualifier=sight.qualifier,
         type=sight.type,
         severity=sight.severity,
         probable_cause=sight.probable_cause,

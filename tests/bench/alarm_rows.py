@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from netopsd import garbage
 from netopsd.core import engine
 from netopsd.core.beliefs import Phase
 from netopsd.core.inventory import Device, EventRule, Inventory, Policy
@@ -27,6 +28,7 @@ GROUP = 512  # events the trap listener hands over at once
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Return decisions a second: each an event that raises an alarm, or clears it."""
+    garbage.tune()  # as the daemon does
     active = 10_000 if quick else 100_000
     many = 10_000 if quick else 100_000
     memory = decisions(world_of(active), many)
