@@ -317,6 +317,7 @@ class Daemon:
         garbage.settle()
 
     async def _tick(self) -> None:
+        await self.web.listening.wait()  # what fell due while we were away can wait so long
         while True:
             await self.pipeline.mailbox.put(Tick(self.clock.now(), self.clock.mono_s()))
             await self.clock.sleep(1.0)
