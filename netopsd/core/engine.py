@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
+
 from netopsd.core import (
     agenda,
     alarm,
@@ -19,10 +21,12 @@ from netopsd.core import (
     outage,
     reach,
     reconfigure,
+    sweep,
     ticket,
     usage,
 )
 from netopsd.core.beliefs import Phase, TicketStatus
+from netopsd.core.fleet import batch_of
 from netopsd.core.model import (
     Acknowledge,
     Batch,
@@ -35,6 +39,7 @@ from netopsd.core.model import (
     PlaceOrder,
     Reconfigured,
     Shelve,
+    Sweep,
     Tick,
     TicketAct,
 )
@@ -47,6 +52,15 @@ SILENCE_EVERY_S = 60
 def decide(world: World, said: Input) -> Outcome:
     """Say what one input changes. Raises NotAllowed where a person asks what cannot be."""
     draft = world.draft()
+    if isinstance(said, Sweep):
+        _sweep(draft, said)
+    else:
+        _hear(draft, said)
+        _follow(draft, said.at)
+    return draft.out
+
+
+def _hear(draft: World, said: Input) -> None:
     match said:
         case Batch():
             _look(draft, said)
@@ -66,8 +80,6 @@ def decide(world: World, said: Input) -> Outcome:
             order.act(draft, said)
         case Drifted():
             order.drift(draft, said)
-    _follow(draft, said.at)
-    return draft.out
 
 
 def _look(world: World, batch: Batch) -> None:
@@ -75,7 +87,7 @@ def _look(world: World, batch: Batch) -> None:
     device = world.inventory.devices.get(batch.device)
     if device is None:
         return  # removed from the configuration while the look was under way
-    before = world.looks.get(device.name)
+    before = world.look(device.name)
     last = before.seen.get(batch.source) if before is not None else None
     if last is not None and batch.at <= last.at:
         return  # older than what we know
@@ -86,10 +98,39 @@ def _look(world: World, batch: Batch) -> None:
     reach.answered(world, device, batch)
     now = look.judge(world, device, before, batch)
     world.looks[device.name] = now
-    if device.name in world.index.resources:
-        outage.observe(world, device.name, now)
-    if device.name in world.index.meters:
-        usage.observe(world, device.name, now)
+    _count(world, device.name)
+
+
+def _sweep(world: World, said: Sweep) -> None:
+    """Many looks, in order: where nothing is new that is noted, the others are judged singly."""
+    judged = sweep.judge(world, said)
+    present = np.flatnonzero(said.present).tolist()
+    reach.heard(world, (judged.at[i] for i in present))
+    for i in present:
+        name = said.fleet.names[i]
+        if judged.calm[i]:
+            sweep.note(world, judged, i)
+            if name not in world.index.resources and name not in world.index.meters:
+                continue
+            part = world.draft()
+            _count(part, name)
+            _follow(part, judged.at[i])
+        else:
+            part = world.draft()
+            _look(part, batch_of(said, i))
+            _follow(part, judged.at[i])
+            sweep.settle(part, judged, i)
+        world.apply(part.out)
+
+
+def _count(world: World, device: str) -> None:
+    """What rests on a device that was looked at: states of services, octets of meters."""
+    now = world.look(device)
+    if now is not None:
+        if device in world.index.resources:
+            outage.observe(world, device, now)
+        if device in world.index.meters:
+            usage.observe(world, device, now)
 
 
 def _tick(world: World, at: datetime) -> None:

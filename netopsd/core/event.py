@@ -73,7 +73,7 @@ def _resource(world: World, rule: EventRule, event: Event) -> Resource | None:
     if not rule.row_from:
         return device
     index = _index(rule, event)
-    seen = world.looks.get(event.device)
+    seen = world.look(event.device)
     row = look.row_called(seen, rule.table, index) if index is not None else "#"
     if not row.startswith("#"):
         return Resource(event.device, rule.table, row)

@@ -13,11 +13,12 @@ from netopsd.core.alarm import Seen as Told
 from netopsd.core.alarm import Sight
 from netopsd.core.beliefs import AlarmType, Phase, Severity, alarm_key
 from netopsd.core.inventory import Device
+from netopsd.core.looks import Look, Seen, TableLook
 from netopsd.core.model import Batch, Resource, Table
 from netopsd.core.rates import Restart
 from netopsd.core.rules import RulePlan
 from netopsd.core.values import replace
-from netopsd.core.world import Look, Seen, TableLook, World
+from netopsd.core.world import World
 
 RESTARTED = "device-restarted"
 RESTARTED_S = 300.0
@@ -215,7 +216,7 @@ def row_called(look: Look | None, table: str, word: str) -> str:
 
 def judge_anew(world: World, resource: Resource, alarm: str) -> None:
     """Let the next look raise `alarm` again: something other than a look has ended it."""
-    seen = world.looks.get(resource.device)
+    seen = world.look(resource.device)
     table = seen.tables.get(resource.table) if seen is not None else None
     if seen is None or table is None:
         return

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from netopsd.core.fleet import Fleet
     from netopsd.core.inventory import Inventory
     from netopsd.core.ordered import Order, OrderItem, Progress, Saved
 
@@ -121,6 +122,26 @@ class Batch:
     blind: Blind | None = None
     why: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
+    source: str = "snmp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sweep:
+    """Looks at many devices taken together, each of them complete: nothing unread, nothing new.
+
+    `numbers` (uint64, negative values in two's complement) holds all values of all members of
+    `fleet`, which says what each of them is. `present[i]` tells whether member i was seen; what
+    `numbers` holds of others means nothing. `when_s[i]` is the monotonic time of its answer, of
+    which `at` and `mono_s` are one moment; `took_s[i]` how long it took.
+    """
+
+    at: datetime
+    mono_s: float
+    fleet: Fleet
+    present: NDArray[np.bool_]
+    when_s: NDArray[np.float64]
+    took_s: NDArray[np.float64]
+    numbers: NDArray[np.uint64]
     source: str = "snmp"
 
 
@@ -257,6 +278,7 @@ class Drifted:
 
 Input = (
     Batch
+    | Sweep
     | Events
     | Tick
     | Acknowledge

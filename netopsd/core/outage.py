@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from netopsd.core import maintenance, missing, sla
 from netopsd.core.beliefs import Outage, Phase, Reach, ServiceState, State
 from netopsd.core.inventory import Service
+from netopsd.core.looks import Look, TableLook
 from netopsd.core.model import Resource
 from netopsd.core.outcome import OutageNotice
 from netopsd.core.values import replace
-from netopsd.core.world import Look, ResourceState, TableLook, World
+from netopsd.core.world import ResourceState, World
 
 # What makes a row of a table usable: column and value (RFC 2863, RFC 4273).
 UP_WHEN: tuple[tuple[str, float], ...] = (("ifOperStatus", 1.0), ("bgpPeerState", 6.0))

@@ -17,6 +17,8 @@ from netopsd.core.model import Clocks, Layout, Table
 TICKS = 1 << 32
 SLACK_S = 5.0  # agents' clocks and our own are not the same
 SLACK = 0.05
+SPEED_LIMIT = 1.02  # of ifHighSpeed: more than that is impossible
+SPEED_UNIT = 125_000  # octets per second of one Mb/s, ifHighSpeed's unit
 
 
 class Restart(StrEnum):
@@ -57,6 +59,23 @@ def _fell_back(before: int | None, after: int | None, elapsed_s: float) -> bool:
     if behind > TICKS // 2:  # it is ahead: a fast clock is no restart
         return False
     return behind > (SLACK_S + SLACK * elapsed_s) * 100
+
+
+def any_restarted(
+    before: NDArray[np.uint64],
+    after: NDArray[np.uint64],
+    offered: NDArray[np.bool_],
+    elapsed_s: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Return for which of many devices `restarted` says anything but NONE.
+
+    `before`, `after` and `offered` have the rows sysUpTime, hrSystemUptime and snmpEngineBoots and
+    a column for each device.
+    """
+    expected = before[:2].astype(np.int64) + np.rint(elapsed_s * 100).astype(np.int64)
+    behind = (expected - after[:2].astype(np.int64)) % TICKS
+    back = (behind <= TICKS // 2) & (behind > (SLACK_S + SLACK * elapsed_s) * 100)
+    return np.asarray((back & offered[:2]).any(axis=0) | ((after[2] > before[2]) & offered[2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +119,7 @@ def _position(names: tuple[str, ...], name: str) -> int:
 
 
 def deltas(
-    plan: CounterPlan, before: Table, after: Table, elapsed_s: float, limit: float = 1.02
+    plan: CounterPlan, before: Table, after: Table, elapsed_s: float, limit: float = SPEED_LIMIT
 ) -> Deltas:
     """Return what grew between two looks that share a layout (no restart in between).
 
@@ -118,7 +137,7 @@ def deltas(
         was, now = before.gauges[plan.discontinuity], after.gauges[plan.discontinuity]
         valid &= (was == now) | (np.isnan(was) & np.isnan(now))
     if plan.speed >= 0 and len(plan.octets):
-        most = after.gauges[plan.speed] * (limit * 125_000 * max(elapsed_s, 0.0))
+        most = after.gauges[plan.speed] * (limit * SPEED_UNIT * max(elapsed_s, 0.0))
         possible = (grown[plan.octets] <= most) | ~(most > 0)
         valid[plan.octets] &= possible
     if elapsed_s <= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from netopsd.core import alarm as alarms
@@ -44,6 +45,18 @@ def answered(world: World, device: Device, batch: Batch) -> None:
     if world.by_device.get(device.name):
         for name in (cause.UNREACHABLE, *SPOKEN.values(), TOO_LONG_SILENT):
             _good(world, device.name, name, batch.at, "it answers again")
+
+
+def heard(world: World, at: Iterable[datetime]) -> None:
+    """Take note that devices answered of which nothing else is new."""
+    latest = max(at, default=None)
+    if latest is not None:
+        _note_answer(world, latest)
+
+
+def cut_off(world: World) -> bool:
+    """Whether we believe that it is we who are cut off: then any answer is news."""
+    return cause.active(world, ISOLATED_KEY) is not None
 
 
 def beside(device: Device, batch: Batch) -> bool:

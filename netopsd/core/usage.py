@@ -12,11 +12,12 @@ from decimal import Decimal
 
 from netopsd.core.beliefs import Meter, UsageRecord
 from netopsd.core.inventory import Service
+from netopsd.core.looks import Look, TableLook
 from netopsd.core.model import Clocks, Resource
 from netopsd.core.outcome import UsageNotice
 from netopsd.core.rates import Restart, restarted, wraps_unseen
 from netopsd.core.values import replace
-from netopsd.core.world import Look, TableLook, World
+from netopsd.core.world import World
 
 WIDE = ("ifHCInOctets", "ifHCOutOctets", 64)
 NARROW = ("ifInOctets", "ifOutOctets", 32)

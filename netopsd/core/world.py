@@ -7,14 +7,11 @@ can be judged one after the other and still be committed as one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from netopsd.core.beliefs import (
     FINAL,
@@ -29,11 +26,10 @@ from netopsd.core.beliefs import (
 )
 from netopsd.core.index import Index
 from netopsd.core.inventory import Inventory
-from netopsd.core.model import Clocks, Resource, Table
+from netopsd.core.looks import Look, Swept
+from netopsd.core.model import Resource
 from netopsd.core.ordered import ENDED, Order, Ordered, OrderItem, with_ordered
 from netopsd.core.outcome import Beliefs, Outcome
-from netopsd.core.rates import Deltas
-from netopsd.core.rules import RulePlan
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -80,45 +76,6 @@ class Shelf(Generic[K, V]):
         return sum(1 for _ in self.items()) if self.under is not None else len(self.own)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TableLook:
-    """The latest look at one table and what the rules said of it.
-
-    `at`, `mono_s` and `clocks` are those of the batch that brought it: a table read less often than
-    others is older than its device's look. `bad` has shape (rules of the plan, rows); `where` maps
-    a row's name to its position; `grown` is what the counters grew by since the look before, None
-    where no rule asks or nobody can say.
-    """
-
-    at: datetime
-    mono_s: float
-    clocks: Clocks
-    table: Table
-    plan: RulePlan
-    bad: NDArray[np.bool_]
-    where: Mapping[str, int]
-    grown: Deltas | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The latest batch of one source (snmp, netconf …) that saw something."""
-
-    at: datetime
-    mono_s: float
-    clocks: Clocks
-    restarted_s: float  # monotonic; what was counted before says nothing of after
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What is known of a device from its latest looks, whoever made them."""
-
-    at: datetime
-    seen: Mapping[str, Seen]  # by source
-    tables: Mapping[str, TableLook]
-
-
 @dataclass(frozen=True, slots=True)
 class ResourceState:
     """A resource some service rests on: its state since `since`, last confirmed at `seen_at`."""
@@ -138,7 +95,7 @@ STORED = (
 VOLATILE = (
     "pending",  # alarm key → Alarm not yet held long enough
     "waiting",  # device → keys of its pending alarms
-    "looks",  # device → Look
+    "looks",  # device → Look, or its place in the latest sweep; `World.look` gives the look
     "by_device",  # device → frozenset of uncleared alarm keys
     "symptoms",  # root alarm key → frozenset of alarm keys it explains
     "ticket_of",  # alarm key → id of its ticket that is not final
@@ -175,7 +132,7 @@ class World:
     ordered: Shelf[str, Ordered]
     pending: Shelf[str, Alarm | tuple[()]]
     waiting: Shelf[str, tuple[str, ...]]
-    looks: Shelf[str, Look]
+    looks: Shelf[str, Look | Swept]
     by_device: Shelf[str, frozenset[str]]
     symptoms: Shelf[str, frozenset[str]]
     ticket_of: Shelf[str, str]
@@ -191,6 +148,11 @@ class World:
     def alarm(self, key: str) -> Alarm | None:
         """Return an alarm as it is now, stored like that or not yet."""
         return self.told.get(key) or self.alarms.get(key)
+
+    def look(self, device: str) -> Look | None:
+        """Return what is known of a device from its latest looks."""
+        known = self.looks.get(device)
+        return known.look() if isinstance(known, Swept) else known
 
     def draft(self) -> World:
         """Return a world that reads like this one and writes into its own `out`."""
