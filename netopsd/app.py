@@ -13,6 +13,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import uvloop
 
 from bss_bridge.deliver import Deliverer, DeliverySettings
@@ -27,7 +28,7 @@ from collectors.snmp_trap.listener import TrapListener
 from netopsd import __version__, garbage, journal, logs
 from netopsd.clock import SystemClock
 from netopsd.core.beliefs import Phase, alarm_key
-from netopsd.core.model import Batch, Input, Reconfigured, Resource, Tick
+from netopsd.core.model import Batch, Input, Reconfigured, Resource, Sweep, Tick
 from netopsd.core.outcome import Outcome
 from netopsd.core.restore import restore
 from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
@@ -389,6 +390,12 @@ class Daemon:
             self.series.take(batch, device)
         word = batch.blind.value if batch.blind else ("partial" if batch.errors else "ok")
         self.figures.polls.add(word)
+
+    def swept(self, sweep: Sweep) -> None:
+        self.series.take_sweep(sweep, self.world.inventory.devices)
+        partial = int(np.count_nonzero(sweep.present & sweep.fleet.partial))
+        self.figures.polls.add("partial", partial)
+        self.figures.polls.add("ok", int(np.count_nonzero(sweep.present)) - partial)
 
     def recorded(self, said: Input) -> None:
         self.figures.inputs.add(type(said).__name__)

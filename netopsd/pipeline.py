@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from netopsd.core import engine
-from netopsd.core.model import Batch, Input, NotAllowed
+from netopsd.core.model import Batch, Input, NotAllowed, Sweep
 from netopsd.core.outcome import Notice, Outcome
 from netopsd.core.world import STORED, World
 from netopsd.ports import Clock, Message, Store
@@ -41,6 +41,10 @@ class Watching(Protocol):
 
     def seen(self, batch: Batch) -> None:
         """A look arrived: newest values for /metrics."""
+        ...
+
+    def swept(self, sweep: Sweep) -> None:
+        """Looks at many devices arrived together."""
         ...
 
     def recorded(self, said: Input) -> None:
@@ -195,6 +199,8 @@ class Pipeline:
         try:
             if isinstance(said, Batch):
                 self._watching.seen(said)
+            elif isinstance(said, Sweep):
+                self._watching.swept(said)
             return engine.decide(world, said)
         except NotAllowed as refused:
             if done is not None and not done.done():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from netopsd.core.model import Batch, Input
+from netopsd.core.model import Batch, Input, Sweep
 from netopsd.core.ordered import OrderItem, Saved
 from netopsd.core.outcome import Beliefs, Notice, Outcome
 
@@ -34,6 +34,18 @@ class Poller(Protocol):
     async def poll(self, device: str) -> Batch: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class SweepingPoller(Poller, Protocol):
+    """A poller that can look at many devices together.
+
+    `sweep` yields the looks that went as always, many in one, and the name of each device that has
+    to be looked at by `poll`. Whose look is under way may be left out. `devices` is the same tuple
+    at every turn, so that what is learnt of them together may be kept.
+    """
+
+    def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]: ...
 
 
 class Inbox(Protocol):

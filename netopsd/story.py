@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from netopsd.core import engine
+from netopsd.core.fleet import batches
 from netopsd.core.inventory import Inventory
 from netopsd.core.model import (
     Acknowledge,
@@ -35,6 +36,7 @@ from netopsd.core.model import (
     PlaceOrder,
     Reconfigured,
     Shelve,
+    Sweep,
     Table,
     Tick,
     TicketAct,
@@ -86,7 +88,14 @@ class Recorder:
         self._write({"story": VERSION, **head})
 
     def record(self, said: Input) -> None:
-        """Write one input, and before it the layouts it is the first to use."""
+        """Write one input, and before it the layouts it is the first to use.
+
+        A sweep is written look by look: that is what it comes to.
+        """
+        if isinstance(said, Sweep):
+            for batch in batches(said):
+                self.record(batch)
+            return
         if isinstance(said, Batch):
             for table in said.tables:
                 self._learn(said.device, table.layout)

@@ -15,17 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import numpy as np
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind
 from netopsd.errors import CannotLook
-from netopsd.ports import Clock, Inbox, Poller
+from netopsd.ports import Clock, Inbox, Poller, SweepingPoller
 
 log = logging.getLogger(__name__)
 
-PHASES_PER_S = 4
+PHASES_PER_S = 1
 LATE = 0.5  # of the interval
 SOON_S = 2.0  # between two looks at a device that were asked for
 Way = tuple[str, str]  # a device, and how it is looked at: "snmp", "netconf"
@@ -53,7 +54,7 @@ class Watch:
         pollers: Callable[[str], Sequence[tuple[str, Poller]]],
         clock: Clock,
         inbox: Inbox,
-        took: Callable[[float], None],
+        took: Callable[[float, int], None],
         began_late: Callable[[float, int], None] = lambda late_s, looks: None,
     ) -> None:
         self._pollers = pollers
@@ -87,7 +88,7 @@ class Watch:
             self._scheduler = None
             for timer in self._timers.values():
                 timer.cancel()
-            looks = list(self._looking.values())
+            looks = list(dict.fromkeys(self._looking.values()))
             for task in looks:
                 task.cancel()
             await asyncio.gather(*looks, return_exceptions=True)
@@ -123,12 +124,19 @@ class Watch:
         self._began_late(max(0.0, late), len(names))
         if late > interval * LATE:
             self.stats.late += len(names)
+        together: dict[str, tuple[SweepingPoller, list[str]]] = {}
         for name in names:
             for source, poller in self._pollers(name):
                 if (name, source) in self._looking:
                     self.stats.late += 1
-                else:
+                if source in together:
+                    together[source][1].append(name)
+                elif isinstance(poller, SweepingPoller):
+                    together[source] = (poller, [name])
+                elif (name, source) not in self._looking:
                     self._start((name, source), poller)
+        for source, (poller, some) in together.items():
+            self._start_sweep(source, poller, tuple(some))
 
     def look_soon(self, device: str, after_s: float) -> None:
         """Look at `device` in `after_s` seconds, besides its regular turns; asked twice is once.
@@ -168,6 +176,46 @@ class Watch:
             if way[0] in self._devices and self._scheduler is not None:
                 self._start(way, poller)
 
+    def _start_sweep(self, source: str, poller: SweepingPoller, names: tuple[str, ...]) -> None:
+        task = asyncio.get_running_loop().create_task(self._sweep(source, poller, names))
+        for name in names:
+            self._looking.setdefault((name, source), task)
+        task.add_done_callback(lambda _: self._swept(task, source, poller, names))
+
+    async def _sweep(self, source: str, poller: SweepingPoller, names: tuple[str, ...]) -> None:
+        """Look at `names` together; who has to be looked at by itself is, at once."""
+        ours = asyncio.current_task()
+        async for told in poller.sweep(names):
+            if isinstance(told, str):
+                if self._looking.get((told, source)) is ours:
+                    self._start((told, source), poller)
+                continue
+            seen = np.flatnonzero(told.present).tolist()
+            self.stats.looks += len(seen)
+            for took_s, count in zip(
+                *np.unique(told.took_s[told.present], return_counts=True), strict=True
+            ):
+                self._took(float(took_s), int(count))
+            await self._inbox.put(told)
+            for i in seen:
+                self._done((told.fleet.names[i], source), poller)
+
+    def _swept(
+        self, task: asyncio.Task[None], source: str, poller: Poller, names: tuple[str, ...]
+    ) -> None:
+        """End what a sweep left open: after a bug of ours, the looks are taken one by one."""
+        bug = None if task.cancelled() else task.exception()
+        if bug is not None:
+            self.stats.failed += 1
+            log.error("looking at %d devices together failed", len(names), exc_info=bug)
+        for name in names:
+            if self._looking.get((name, source)) is task:
+                self._looking.pop((name, source))
+                if bug is not None and self._scheduler is not None:
+                    self._start((name, source), poller)
+                elif (name, source) in self._again:
+                    self._done((name, source), poller)
+
     async def _look(self, way: Way, poller: Poller) -> None:
         name = way[0]
         began = self._clock.mono_s()
@@ -182,7 +230,7 @@ class Watch:
             self.stats.failed += 1
             log.exception("looking at %s failed in a way no collector announces", name)
             batch = self._blind(way, began, Blind.SKIPPED, "a bug in the collector; see the log")
-        self._took(self._clock.mono_s() - began)
+        self._took(self._clock.mono_s() - began, 1)
         await self._inbox.put(batch)
 
     def _blind(self, way: Way, began: float, why: Blind, detail: str) -> Batch:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from collectors.mqtt import wire
 from collectors.mqtt.spool import Spool
-from netopsd.core.model import Batch, Input, Layout
+from netopsd.core import fleet
+from netopsd.core.model import Batch, Input, Layout, Sweep
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,16 @@ class Packing:
         self.stats = PackingStats()
 
     async def put(self, said: Input) -> None:
-        """Take a look; anything else is a bug of ours and is refused loudly."""
-        if not isinstance(said, Batch):
+        """Take a look, or many; anything else is a bug of ours and is refused loudly."""
+        if isinstance(said, Sweep):
+            for batch in fleet.batches(said):
+                self._add(batch)
+        elif isinstance(said, Batch):
+            self._add(said)
+        else:
             raise TypeError(f"a collector has no use for {type(said).__name__}")
+
+    def _add(self, said: Batch) -> None:
         self._waiting.append(said)
         self._raw += sum(t.counters.nbytes + t.gauges.nbytes for t in said.tables)
         if len(self._waiting) >= self._most or self._raw >= RAW_OCTETS:

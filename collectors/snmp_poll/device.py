@@ -7,18 +7,27 @@ import zlib
 from collections.abc import Mapping
 
 from collectors.snmp_poll.engine import Session, Values, Walked
-from collectors.snmp_poll.look import Learnt, LookPlan, clocks_of, wanted
+from collectors.snmp_poll.look import (
+    IDLE_WALKS,
+    Learnt,
+    LookPlan,
+    clocks_of,
+    tell_wrong,
+    together,
+    wanted,
+)
 from collectors.snmp_poll.parse import ABSENCES
 from collectors.snmp_poll.rows import facts, learn
 from collectors.snmp_poll.settings import SnmpPollSettings, Target
+from collectors.snmp_poll.squad import Asked
 from collectors.snmp_poll.tables import TableSpec
+from collectors.snmp_poll.walk import next_repetitions
 from netopsd.core.model import Batch, Blind, Kind
 from netopsd.errors import CannotLook
 from netopsd.ports import Clock
 
 GROW_AFTER = 20  # looks without trouble before packets become larger again
 CHANGES_S = 600.0  # walks asked for by changes are counted over so long
-IDLE_WALKS = 3  # so many walks for nothing, and a watched scalar is no longer believed
 RETRY_WALK_S = 60.0  # a walk that was cut short is tried again so soon
 UNFINISHED = frozenset({"timeout", "the walk took too long", "malformed answer"})
 TOO_OFTEN = "the rows change too often to follow"
@@ -50,6 +59,8 @@ class Device:
         self._lacking: dict[str, str] = {}  # errors of the facts, and tables without an answer
         self._absent: dict[str, str] = {}  # scalars the device does not have, by OID
         self._plans: dict[tuple[str, ...], LookPlan] = {}
+        self._former: dict[tuple[str, ...], LookPlan] = {}  # the latest, in force or not
+        self._unsure = True  # what squads know of us may be out of date
         self._most = settings.oids_per_packet
         self._clean = 0
         self._changes: list[float] = []
@@ -60,6 +71,7 @@ class Device:
     async def look(self) -> Batch:
         """Return one look. Raises CannotLook where the device told nothing."""
         began = self._clock.mono_s()
+        self._unsure = True
         due = [t for t in self._learnt.values() if self._is_due(t, began)]
         if self._silent:
             await self.session.probe()
@@ -112,7 +124,8 @@ class Device:
         if spec.scalar:
             learnt.fresh = True
             return self._keep_facts(learnt, walked)
-        learnt.repetitions = self._next_repetitions(walked, repetitions)
+        most = self._settings.max_repetitions
+        learnt.repetitions = next_repetitions(walked.repetitions, repetitions, most)
         before = learnt.rows
         rows = learn(spec, walked, self._settings.text_octets, self._settings.table_rows)
         if not UNFINISHED.isdisjoint(rows.errors.values()):
@@ -130,19 +143,12 @@ class Device:
             }
         return before is None or (before.index, before.names) != (rows.index, rows.names)
 
-    def _next_repetitions(self, walked: Walked, asked: int) -> int:
-        took = walked.repetitions
-        if not took:
-            return asked
-        if took < asked:
-            return took
-        return min(self._settings.max_repetitions, took + max(1, took // 4))
-
     def _keep_facts(self, learnt: Learnt, walked: Walked) -> bool:
         told, errors = facts(learnt.spec, walked, self._settings.text_octets)
         name = learnt.spec.name
         # New mappings: batches already made keep theirs.
-        self._facts = {**self._facts, **told}
+        if told.items() - self._facts.items():
+            self._facts = {**self._facts, **told}
         kept = {k: v for k, v in self._lacking.items() if not k.startswith(name + ".")}
         self._lacking = {**kept, **{f"{name}.{column}": why for column, why in errors.items()}}
         return False
@@ -152,10 +158,53 @@ class Device:
         plan = self._plans.get(key)
         if plan is None:
             v1 = self.target.credentials.version == "1"
-            asked, plan = wanted(due, v1, self._absent)
-            plan.query = self.session.plan(asked, self._most)
-            self._plans[key] = plan
+            plan = wanted(due, v1, self._absent)
+            plan.most = self._most
+            former = self._former.get(key)
+            if former is not None and former.same(plan):
+                plan = former  # with the shapes of its answers
+            else:
+                plan.query = self.session.plan(plan.asked, self._most)
+            self._plans[key] = self._former[key] = plan
         return plan
+
+    @property
+    def uptime(self) -> int:
+        """Return sysUpTime as last seen, 0 where it was not."""
+        return self._uptime or 0
+
+    def swept(self, uptime: int) -> None:
+        """Take note of a complete look within a sweep."""
+        self._uptime = uptime
+        self._go_larger()
+
+    def asked(self) -> Asked | None:
+        """Return what this device is asked among others, the same object while that is the same.
+
+        None where it has to be looked at by itself: it was silent, its rows are to be learnt, or a
+        table is due that is not read at every look.
+        """
+        if self._silent or self.lock.locked():
+            return None
+        now, rewalk_s = self._clock.mono_s(), self._settings.rewalk_s * self._phase
+        key: list[str] = []
+        for name, learnt in self._learnt.items():
+            if not learnt.spec.every:
+                if now - learnt.walked_s >= rewalk_s:
+                    return None
+                key.append(name)
+            elif self._is_due(learnt, now):
+                return None
+        plan = self._plans.get(tuple(key))
+        if plan is None or any(segment.learnt.fresh for segment in plan.segments):
+            return None
+        if not self._unsure:
+            return plan.together
+        self._unsure = False
+        found = self.session.together(plan.query)
+        told = (self._facts, {**plan.errors, **self._lacking})
+        plan.together = together(self.target.name, plan, found, told) if found else None
+        return plan.together
 
     async def _read(self, due: list[Learnt]) -> tuple[LookPlan, Values]:
         """GET what is due; where that shows that the rows changed, learn them and GET again."""
@@ -193,7 +242,7 @@ class Device:
         if values.wrong:
             lost = [slot for slot, why in values.wrong.items() if why in ABSENCES]
             for segment in plan.segments:
-                span = range(segment.counters.start, segment.end)
+                span = segment.slots
                 if not segment.learnt.fresh and any(slot in span for slot in lost):
                     stale.setdefault(segment.layout.table, "absent")
         if not stale:
@@ -219,7 +268,7 @@ class Device:
         """Return `values` without the tables whose rows may have been renumbered."""
         for segment in plan.segments:
             if stale.get(segment.layout.table) in ("watch", "uptime"):
-                for slot in range(segment.counters.start, segment.end):
+                for slot in segment.slots:
                     values.wrong.setdefault(slot, TOO_OFTEN)
         return values
 
@@ -227,6 +276,9 @@ class Device:
         if values.shrink:
             self._be_smaller()
             return
+        self._go_larger()
+
+    def _go_larger(self) -> None:
         self._clean += 1
         if self._clean >= GROW_AFTER and self._most < self._settings.oids_per_packet:
             self._clean = 0
@@ -265,7 +317,7 @@ class Device:
                 self._plans.clear()
         for segment in plan.segments:
             has_fallback = {c.fallback_for for c in segment.learnt.spec.column}
-            for slot in range(segment.counters.start, segment.end):
+            for slot in segment.slots:
                 why = wrong.get(slot)
                 if why is None:
                     continue
@@ -281,12 +333,8 @@ class Device:
         errors.update(self._lacking)
         clocks = clocks_of(plan, values, errors)
         if values.wrong:
-            self._tell_wrong(plan, values.wrong, errors)
-        tables = tuple(
-            segment.table(values)
-            for segment in plan.segments
-            if not values.wrong or not _all_wrong(segment.counters.start, segment.end, values)
-        )
+            tell_wrong(plan, values.wrong, errors)
+        tables = plan.tables(values)
         if not tables and not self._facts and len(values.wrong) == plan.size:
             why = next(iter(errors.values()), "it offers nothing of what is asked for")
             raise CannotLook(self.target.name, Blind.MALFORMED, why)
@@ -300,22 +348,3 @@ class Device:
             facts=self._facts,
             errors=errors,
         )
-
-    def _tell_wrong(self, plan: LookPlan, wrong: Mapping[int, str], errors: dict[str, str]) -> None:
-        """Say once per column why it, or some of its rows, could not be read."""
-        for slot, _, column, where in plan.clocks:
-            why = wrong.get(slot)
-            if why is not None and not (column.optional and why in ABSENCES):
-                errors[where] = why
-        for segment in plan.segments:
-            for slot in range(segment.counters.start, segment.end):
-                why = wrong.get(slot)
-                if why is None:
-                    continue
-                column, _ = segment.cell(slot)
-                if not (column.optional and why in ABSENCES):
-                    errors.setdefault(f"{segment.layout.table}.{column.name}", why)
-
-
-def _all_wrong(start: int, end: int, values: Values) -> bool:
-    return all(slot in values.wrong for slot in range(start, end))

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from collectors.snmp_poll.parse import Packet
 from collectors.snmp_poll.plan import Wanted
+from collectors.snmp_poll.request import Peer
 
 Cell = tuple[int, int | bytes | str | None]  # tag, value; tag 0 where an engine does not tell it
 
@@ -51,5 +53,8 @@ class Session(Protocol):
 
     async def probe(self) -> None:
         """Return where the device answers one small request; raises CannotLook where not."""
+
+    def together(self, plan: Any) -> tuple[Peer, tuple[Packet, ...]] | None:
+        """Return whom to ask and the packets of `plan`, for a squad; None where that cannot be."""
 
     async def close(self) -> None: ...

@@ -283,6 +283,9 @@ class GufoSession:
 
         return step
 
+    def together(self, plan: TextPlan) -> None:
+        """Return None: each device has a session, and is asked, by itself."""
+
     async def close(self) -> None:
         self._session = None  # its socket goes with it
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from collectors.snmp_poll import parse
 from collectors.snmp_poll.engine import Values
 from collectors.snmp_poll.plan import Wanted
+from collectors.snmp_poll.request import Peer
 from collectors.snmp_poll.rows import Rows, layout
+from collectors.snmp_poll.squad import Asked
 from collectors.snmp_poll.tables import COUNTERS, ColumnSpec, TableSpec
+from netopsd.core.fleet import NEGATIVE, Grid, Member, Part
 from netopsd.core.model import Clocks, Kind, Layout, Table
 
 KINDS = {
@@ -27,6 +29,7 @@ KINDS = {
     Kind.STATE: parse.GAUGE,
     Kind.TICKS: parse.TICKS,
 }
+IDLE_WALKS = 3  # so many walks for nothing, and a watched scalar is no longer believed
 SCALAR = "0"
 SCALAR_ROWS = Rows(index=(SCALAR,), names=(SCALAR,), labels={}, errors={})
 _CLOCKS = {
@@ -35,7 +38,6 @@ _CLOCKS = {
     "engine_boots": "engine_boots",
     "engine_time": "engine_time_s",
 }
-_NEGATIVE = 2**63
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Learnt:
     spec: TableSpec
     rows: Rows | None = None
     layout: Layout | None = None
+    former: Layout | None = None  # the one before: absent columns come and go when rows are learnt
     absent: dict[tuple[str, str], str] = field(default_factory=dict)  # (column, index) → reason
     watch: dict[str, int] = field(default_factory=dict)  # as it was when the rows were learnt
     walked_s: float = float("-inf")
@@ -55,72 +58,31 @@ class Learnt:
 
 
 @dataclass(slots=True)
-class Half:
-    """The counters or the gauges of a table: `places` are their flat positions, None where every
-    cell is asked for."""
-
-    start: int
-    count: int
-    shape: tuple[int, int]
-    places: NDArray[np.intp] | None
-    absent: NDArray[np.bool_] | None
-
-    def place(self, slot: int) -> int:
-        at = slot - self.start
-        return at if self.places is None else int(self.places[at])
-
-    def raw(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        got = values[self.start : self.start + self.count]
-        if self.places is None:
-            return got.reshape(self.shape)
-        whole = np.zeros(self.shape, np.uint64)
-        whole.reshape(-1)[self.places] = got
-        return whole
-
-    def missing(self, wrong: Iterable[int]) -> NDArray[np.bool_] | None:
-        """Return where nothing was read, None where everything was."""
-        lost = [self.place(s) for s in wrong if self.start <= s < self.start + self.count]
-        if not lost:
-            return self.absent
-        mask = np.zeros(self.shape, np.bool_) if self.absent is None else self.absent.copy()
-        mask.reshape(-1)[lost] = True
-        return mask
-
-
-@dataclass(slots=True)
 class Segment:
     """One table's part of a look."""
 
     learnt: Learnt
-    layout: Layout
+    part: Part
     columns: tuple[ColumnSpec, ...]  # counters, then gauges
-    counters: Half
-    gauges: Half
 
     @property
-    def end(self) -> int:
-        return self.gauges.start + self.gauges.count
+    def layout(self) -> Layout:
+        return self.part.layout
+
+    @property
+    def slots(self) -> range:
+        return range(self.part.counters.start, self.part.end)
 
     def cell(self, slot: int) -> tuple[ColumnSpec, str]:
         """Return the column and the index a slot belongs to."""
-        half = self.counters if slot < self.gauges.start else self.gauges
-        column, row = divmod(half.place(slot), len(self.layout.index))
-        offset = 0 if half is self.counters else self.counters.shape[0]
+        part = self.part
+        grid = part.counters if slot < part.gauges.start else part.gauges
+        column, row = divmod(grid.place(slot), len(self.layout.index))
+        offset = 0 if grid is part.counters else part.counters.shape[0]
         return self.columns[offset + column], self.layout.index[row]
 
     def table(self, values: Values) -> Table:
-        wrong = values.wrong
-        signed = self.gauges.raw(values.raw).view(np.int64)
-        gauges = signed.astype(np.float64)
-        unread = self.gauges.missing(wrong) if wrong else self.gauges.absent
-        if unread is not None:
-            gauges[unread] = np.nan
-        return Table(
-            self.layout,
-            self.counters.raw(values.raw),
-            gauges,
-            self.counters.missing(wrong) if wrong else self.counters.absent,
-        )
+        return self.part.table(values.raw, values.wrong)
 
 
 @dataclass(slots=True)
@@ -128,17 +90,37 @@ class LookPlan:
     """All that one kind of look asks for. `query` is the engine's own form of it."""
 
     query: Any
+    asked: Wanted
     size: int
     clocks: tuple[tuple[int, str, ColumnSpec, str], ...]  # slot, field, column, "table.column"
     watch: tuple[tuple[int, Learnt, str], ...]  # slot, table, OID
     segments: tuple[Segment, ...]
     errors: Mapping[str, str]  # standing ones: what is known to be absent
+    most: int = 0  # variables in one packet
+    together: Asked | None = None  # the form of it that squads use, where there is one
+
+    def tables(self, values: Values) -> tuple[Table, ...]:
+        """Return the tables of which anything was read."""
+        wrong = values.wrong
+        return tuple(
+            segment.table(values)
+            for segment in self.segments
+            if not wrong or not all(slot in wrong for slot in segment.slots)
+        )
+
+    def same(self, other: LookPlan) -> bool:
+        """Whether the two ask the same and mean the same by it."""
+        return (
+            (self.most, self.asked.names, self.asked.kinds, self.clocks, self.errors)
+            == (other.most, other.asked.names, other.asked.kinds, other.clocks, other.errors)
+            and [(slot, id(learnt), oid) for slot, learnt, oid in self.watch]
+            == [(slot, id(learnt), oid) for slot, learnt, oid in other.watch]
+            and [id(s.layout) for s in self.segments] == [id(s.layout) for s in other.segments]
+        )
 
 
-def wanted(
-    tables: Iterable[Learnt], no_counter64: bool, absent: Mapping[str, str]
-) -> tuple[Wanted, LookPlan]:
-    """Return what to ask for `tables`, and the plan without its query.
+def wanted(tables: Iterable[Learnt], no_counter64: bool, absent: Mapping[str, str]) -> LookPlan:
+    """Return the plan of a look at `tables`, without its query.
 
     `absent` are scalars (by OID) the device does not have. Sets each table's layout.
     """
@@ -162,8 +144,7 @@ def wanted(
     segments = tuple(
         made for each in tables if (made := _segment(asked, each, no_counter64, errors))
     )
-    plan = LookPlan(None, len(asked.names), tuple(clocks), tuple(watch), segments, errors)
-    return asked, plan
+    return LookPlan(None, asked, len(asked.names), tuple(clocks), tuple(watch), segments, errors)
 
 
 def _segment(
@@ -180,9 +161,11 @@ def _segment(
     columns = tuple(column for column, places in cells if places)
     if not columns:
         return None
-    learnt.layout = layout(spec, rows, columns, learnt.layout)
+    found = layout(spec, rows, columns, (learnt.layout, learnt.former))
+    if found is not learnt.layout:
+        learnt.layout, learnt.former = found, learnt.layout
     count = len(rows.index)
-    halves: list[Half] = []
+    grids: list[Grid] = []
     for kinds in (True, False):
         some = [(c, p) for c, p in cells if p and (c.kind in COUNTERS) is kinds]
         start = len(asked.names)
@@ -191,16 +174,16 @@ def _segment(
             for row in places:
                 asked.add(column.oid, rows.index[row], KINDS[column.kind])
                 flat.append(at * count + row)
-        halves.append(_half(start, flat, (len(some), count)))
-    return Segment(learnt, learnt.layout, columns, *halves)
+        grids.append(_grid(start, flat, (len(some), count)))
+    return Segment(learnt, Part(found, *grids), columns)
 
 
-def _half(start: int, flat: list[int], shape: tuple[int, int]) -> Half:
+def _grid(start: int, flat: list[int], shape: tuple[int, int]) -> Grid:
     if len(flat) == shape[0] * shape[1]:
-        return Half(start, len(flat), shape, None, None)
+        return Grid(start, len(flat), shape, None, None)
     absent = np.ones(shape, np.bool_)
     absent.reshape(-1)[flat] = False
-    return Half(start, len(flat), shape, np.array(flat, np.intp), absent)
+    return Grid(start, len(flat), shape, np.array(flat, np.intp), absent)
 
 
 def _cells(
@@ -237,8 +220,53 @@ def clocks_of(plan: LookPlan, values: Values, errors: dict[str, str]) -> Clocks:
         value = int(values.raw[slot])
         if slot in values.wrong:
             continue
-        if value >= _NEGATIVE:
+        if value >= NEGATIVE:
             errors[where] = "negative"
             continue
         told[name] = value
     return Clocks(**told)
+
+
+def tell_wrong(plan: LookPlan, wrong: Mapping[int, str], errors: dict[str, str]) -> None:
+    """Say once per column why it, or some of its rows, could not be read."""
+    for slot, _, column, where in plan.clocks:
+        why = wrong.get(slot)
+        if why is not None and not (column.optional and why in parse.ABSENCES):
+            errors[where] = why
+    for segment in plan.segments:
+        for slot in segment.slots:
+            why = wrong.get(slot)
+            if why is None:
+                continue
+            column, _ = segment.cell(slot)
+            if not (column.optional and why in parse.ABSENCES):
+                errors.setdefault(f"{segment.layout.table}.{column.name}", why)
+
+
+def together(
+    device: str,
+    plan: LookPlan,
+    found: tuple[Peer, tuple[parse.Packet, ...]],
+    told: tuple[Mapping[str, str], Mapping[str, str]],
+) -> Asked | None:
+    """Return what a squad asks a device; `plan.together` itself where that is still the same.
+
+    `told` are the facts and errors of its looks. None where a watched scalar is not known yet.
+    """
+    watched: list[tuple[int, int]] = []
+    for slot, learnt, oid in plan.watch:
+        if oid not in learnt.watch:
+            return None
+        if learnt.idle_walks < IDLE_WALKS:
+            watched.append((slot, learnt.watch[oid]))
+    member = Member(
+        device=device,
+        size=plan.size,
+        parts=tuple(segment.part for segment in plan.segments),
+        clocks={name: slot for slot, name, *_ in plan.clocks},
+        facts=told[0],
+        errors=told[1],
+    )
+    made = Asked(*found, member, tuple(watched), plan)
+    known = plan.together
+    return known if known is not None and known.same(made) else made

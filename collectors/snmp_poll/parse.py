@@ -26,6 +26,7 @@ _ACCEPTED = (
     bytes((Tag.INTEGER, Tag.GAUGE32, Tag.UINTEGER32, Tag.COUNTER32, Tag.TIME_TICKS)),
     bytes((Tag.TIME_TICKS, Tag.INTEGER, Tag.GAUGE32, Tag.UINTEGER32)),
 )
+_WIDEST = (5, 9, 5, 5)  # octets of a value, one more than its bits where the first would be set
 _TOP = 2**64
 ABSENT = {
     int(Tag.NO_SUCH_OBJECT): "noSuchObject",
@@ -81,30 +82,33 @@ class Shape:
 
     `mask` keeps what must be the same next time: all octets but the request-id and the values,
     and of each value its first bit, which must be clear (a set one is a negative number or an
-    agent's slip: the careful path decides).
+    agent's slip: the careful path decides), or its first octet where it has one more than its type.
     """
 
-    __slots__ = ("at", "expect", "keep", "mask", "size")
+    __slots__ = ("at", "expect", "keep", "mask", "size", "widths")
 
-    def __init__(self, data: bytes, request_id: tuple[int, int], spans: Sequence[int]) -> None:
+    def __init__(
+        self, data: bytes, request_id: tuple[int, int], spans: Sequence[int], kinds: bytes
+    ) -> None:
         """Learn from an answer just read: `spans` are start, end, start, end … of its values."""
         mask = bytearray(b"\xff") * len(data)
         mask[request_id[0] : request_id[1]] = bytes(request_id[1] - request_id[0])
         starts, ends = spans[::2], spans[1::2]
-        for start, end in zip(starts, ends, strict=True):
+        for start, end, kind in zip(starts, ends, kinds, strict=True):
             mask[start:end] = _BLANK[end - start]
-            if end - start > 1 and not data[start]:
-                mask[start] = 0xFF  # a leading zero: a number as wide as its type allows
+            if end - start == _WIDEST[kind]:
+                mask[start] = 0xFF  # a 0: a number as wide as its type allows
         self.size = len(data)
         self.mask = np.frombuffer(bytes(mask), np.uint8)
         self.expect = (np.frombuffer(data, np.uint8) & self.mask).tobytes()
         self.at = np.array(ends, np.intp) - 8
-        self.keep = _KEEP[np.array(ends, np.intp) - np.array(starts, np.intp)]
+        self.widths = np.array(ends, np.intp) - np.array(starts, np.intp)
+        self.keep = KEEP[self.widths]
 
 
 # By length of a value: which bits must be the same; which octets of the last eight are the value.
 _BLANK = (b"", *(b"\x80" + bytes(n - 1) for n in range(1, 10)))
-_KEEP = np.array([*(2 ** (8 * n) - 1 for n in range(9)), 2**64 - 1], np.uint64)
+KEEP = np.array([*(2 ** (8 * n) - 1 for n in range(9)), 2**64 - 1], np.uint64)
 
 
 class Packet:
@@ -165,7 +169,7 @@ class Packet:
             return False
         values, spans = found
         raw[self.first : self.first + len(values)] = values
-        self.shape = Shape(data, span, spans)
+        self.shape = Shape(data, span, spans, self.kinds)
         return True
 
     def _values(self, data: bytes, at: int) -> tuple[list[int], list[int]] | None:
@@ -181,13 +185,21 @@ class Packet:
         at, stop = _inside(data, at + 6)
         if stop != len(data):
             return None
-        for name, kind in zip(self.names(), self.kinds, strict=True):
-            at, stop = _inside(data, at)
-            begin = at + len(name) + 2
+        tail, name_at = self.tail, self.names_at
+        for kind in self.kinds:
+            name_end = name_at + 2 + tail[name_at + 1]
+            name = tail[name_at + 2 : name_end - 2]  # as `names` gives it
+            name_at = name_end
+            if data[at] == 0x30 and data[at + 1] < 0x80:  # `_inside`, the common case
+                stop = at + 2 + data[at + 1]
+                at += 2
+            else:
+                at, stop = _inside(data, at)
             if not starts(name, at):
                 return None
+            begin = at + len(name) + 2
             size = data[begin - 1]
-            widest = 9 if kind == COUNTER64 else 5
+            widest = _WIDEST[kind]
             if begin + size != stop or data[begin - 2] not in accepted[kind]:
                 return None
             if not 0 < size <= widest or data[begin] >= (1 if size == widest else 0x80):

@@ -150,5 +150,9 @@ class PlannedSession:
         walk.take(pdu.varbinds)
         return ""
 
+    def together(self, plan: Plan) -> tuple[Peer, Plan] | None:
+        """Return the device as the socket sees it, once that is known, and its packets."""
+        return (self._peer, plan) if self._peer is not None and plan else None
+
     async def close(self) -> None:
         self._peer = None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from collectors.snmp_poll import mmsg
 from collectors.snmp_poll.device import Device
 from collectors.snmp_poll.engine import Session
 from collectors.snmp_poll.planned import PlannedSession
 from collectors.snmp_poll.settings import Credentials, SnmpPollSettings, TableSpec, Target
 from collectors.snmp_poll.stats import Counts, Stats
+from collectors.snmp_poll.sweeper import Sweeper
 from collectors.snmp_poll.udp import Transport
-from netopsd.core.model import Batch, Blind
+from netopsd.core.model import Batch, Blind, Sweep
 from netopsd.errors import CannotLook
 from netopsd.ports import Clock
 
@@ -33,12 +35,22 @@ class SnmpPoller:
         self._counts = Counts()
         self._transport = Transport(settings, self._counts)
         self._devices: dict[str, Device] = {}
+        self._sweeper: Sweeper | None = None
         self._users: dict[Credentials, Any] = {}  # gufo's: keys are dear to derive
         self._pysnmp: Any = None
 
     async def start(self) -> None:
         """Open the sockets."""
         await self._transport.start()
+        if mmsg.AVAILABLE and self._settings.sweep_devices:
+            self._sweeper = Sweeper(
+                self._settings,
+                self._counts,
+                self._clock,
+                self._devices.get,
+                lambda: self._transport.in_flight,
+            )
+            self._sweeper.start()
 
     async def poll(self, device: str) -> Batch:
         """Return one look at `device`. Raises CannotLook and nothing else."""
@@ -47,6 +59,15 @@ class SnmpPoller:
             known = self._device(device)
         async with known.lock:
             return await known.look()
+
+    async def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]:
+        """Look at `devices` together: sweeps, and names of those to be looked at by `poll`."""
+        if self._sweeper is None:
+            for name in devices:
+                yield name
+            return
+        async for told in self._sweeper.sweep(devices):
+            yield told
 
     def _device(self, name: str) -> Device:
         target = self._targets.get(name)
@@ -80,6 +101,8 @@ class SnmpPoller:
     ) -> None:
         """Take a new configuration; devices that did not change keep what was learnt of them."""
         self._targets, self._tables = dict(targets), dict(tables)
+        if self._sweeper is not None:
+            self._sweeper.forget()
         for name, device in list(self._devices.items()):
             target = targets.get(name)
             wanted = {t: tables[t] for t in target.tables if t in tables} if target else {}
@@ -89,7 +112,10 @@ class SnmpPoller:
 
     def stats(self) -> Stats:
         """Return what was counted since start."""
-        return self._counts.snapshot(self._transport.in_flight, self._transport.waiting)
+        out, waiting = self._transport.in_flight, self._transport.waiting
+        if self._sweeper is not None:
+            out, waiting = out + self._sweeper.in_flight, waiting + self._sweeper.waiting
+        return self._counts.snapshot(out, waiting)
 
     async def close(self) -> None:
         """Close every session and the sockets."""
@@ -100,4 +126,7 @@ class SnmpPoller:
         if self._pysnmp is not None:
             self._pysnmp.close_dispatcher()
             self._pysnmp = None
+        if self._sweeper is not None:
+            self._sweeper.close()
+            self._sweeper = None
         await self._transport.close()

@@ -203,5 +203,8 @@ class PysnmpSession:
             self._counts.walk_error(reason)
         return result
 
+    def together(self, plan: TextPlan) -> None:
+        """Return None: each device has a session, and is asked, by itself."""
+
     async def close(self) -> None:
         self._transport = None

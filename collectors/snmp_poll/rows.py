@@ -99,12 +99,17 @@ def width(column: ColumnSpec) -> int:
 
 
 def layout(
-    spec: TableSpec, rows: Rows, columns: Sequence[ColumnSpec], before: Layout | None
+    spec: TableSpec,
+    rows: Rows,
+    columns: Sequence[ColumnSpec],
+    known: tuple[Layout | None, Layout | None],
 ) -> Layout:
     """Return what the numbers of the table mean, `columns` being those that are read.
 
-    The very `before` where nothing changed; its epoch plus one where the rows did.
+    The very one of the `known` (the last, the one before) that is the same, if one is; else the
+    last one's epoch plus one where the rows changed.
     """
+    before = known[0]
     counters = tuple(c for c in columns if c.kind in COUNTERS)
     epoch = 0
     if before is not None:
@@ -120,9 +125,7 @@ def layout(
         gauges=tuple(c.name for c in columns if c.kind not in COUNTERS),
         epoch=epoch,
     )
-    if before is not None and _same(before, made):
-        return before
-    return made
+    return next((one for one in known if one is not None and _same(one, made)), made)
 
 
 def _same(a: Layout, b: Layout) -> bool:

@@ -24,6 +24,16 @@ BURST = 256  # answers taken before the event loop gets its turn
 SMALLEST_ID = 1 << 23  # below it a request-id would take fewer than four octets
 
 
+def enlarge(sock: socket.socket, octets: int) -> None:
+    """Let `sock` keep so much that has not been read, or as much as we may."""
+    # SO_RCVBUFFORCE goes beyond net.core.rmem_max and needs CAP_NET_ADMIN.
+    force = getattr(socket, "SO_RCVBUFFORCE", 33)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, force, octets)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+
+
 class Transport:
     """Sends requests, at most so many unanswered at once, and finds whose answer it is."""
 
@@ -64,21 +74,13 @@ class Transport:
             sock.setblocking(False)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._enlarge(sock)
+            enlarge(sock, self._settings.receive_buffer)
             sock.bind((local, 0))
         except OSError:
             sock.close()
             raise
         self._sockets[family] = sock
         self._loop.add_reader(sock.fileno(), self._readable, sock)
-
-    def _enlarge(self, sock: socket.socket) -> None:
-        # SO_RCVBUFFORCE goes beyond net.core.rmem_max and needs CAP_NET_ADMIN; else what we may.
-        force = getattr(socket, "SO_RCVBUFFORCE", 33)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, force, self._settings.receive_buffer)
-        except OSError:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer)
 
     async def close(self) -> None:
         """Close the sockets; what was under way fails."""

@@ -155,3 +155,10 @@ def request(opening: bytes, oids: Sequence[str], repetitions: int) -> tuple[byte
     whole = tlv(0x30, opening + tlv(kind, b"\x02\x04" + REQUEST_ID + rest))
     behind = len(whole) - len(rest)
     return whole[: behind - 4], whole[behind:]
+
+
+def next_repetitions(took: int, asked: int, most: int) -> int:
+    """Return max-repetitions for the next walk: what the device `took` (0: not known), or more."""
+    if not took:
+        return asked
+    return took if took < asked else min(most, took + max(1, took // 4))

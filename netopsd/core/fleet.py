@@ -107,7 +107,7 @@ class Member:
     errors: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Fleet:
     """Devices whose numbers stand in one row, `starts[i]` being where those of member i begin.
 
@@ -121,6 +121,7 @@ class Fleet:
     size: int  # numbers in all, the 0 at the end included
     clocks: NDArray[np.intp]  # shape (CLOCKS, members); the 0 at the end where there is none
     offered: NDArray[np.bool_]  # which clocks each member has, of the same shape
+    partial: NDArray[np.bool_]  # of which members something is known to be absent
 
     @staticmethod
     def of(members: tuple[Member, ...]) -> Fleet:
@@ -135,7 +136,8 @@ class Fleet:
             for clock, slot in member.clocks.items():
                 clocks[CLOCKS.index(clock), i] = starts[i] + slot
         names = tuple(member.device for member in members)
-        return Fleet(members, names, tuple(starts), size + 1, clocks, clocks != size)
+        partial = np.array([bool(member.errors) for member in members], np.bool_)
+        return Fleet(members, names, tuple(starts), size + 1, clocks, clocks != size, partial)
 
     def numbers(self, i: int, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """Return the numbers of member `i` alone."""

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
+import numpy as np
+
+from netopsd.core.fleet import Fleet
 from netopsd.core.inventory import Device
-from netopsd.core.model import Batch, Blind, Table
+from netopsd.core.model import Batch, Blind, Sweep, Table
 from netopsd.ports import Clock
 from netopsd.web.labelled import Labelled, build
 from netopsd.web.scrape import Ready, Scrape
@@ -39,6 +43,25 @@ class _Source:
     blind: bool = False
     uptime_ticks: int | None = None
     tables: dict[str, _Held] = field(default_factory=dict)
+    swept: tuple[Sweep, int] | None = None  # the newest look, where it is part of a sweep
+
+    def catch_up(self) -> None:
+        """Take the tables out of the sweep that brought them."""
+        if self.swept is None:
+            return
+        (sweep, i), self.swept = self.swept, None
+        numbers = sweep.fleet.numbers(i, sweep.numbers)
+        self.uptime_ticks = sweep.fleet.clocks_of(i, sweep.numbers).sys_uptime_ticks
+        for part in sweep.fleet.members[i].parts:
+            self.keep(part.table(numbers), self.mono_s)
+
+    def keep(self, table: Table, mono_s: float) -> None:
+        """Keep the newest look at one table."""
+        held = self.tables.get(table.layout.table)
+        if held is None:
+            self.tables[table.layout.table] = _Held(table, mono_s)
+        else:
+            held.table, held.mono_s = table, mono_s
 
 
 @dataclass(slots=True)
@@ -69,6 +92,8 @@ class Series:
         self._every_s = dict(every_s or {})
         self._stale_s = stale_s
         self._seen: dict[str, _Seen] = {}
+        self._fleets: WeakKeyDictionary[Fleet, tuple[Mapping[str, Device], list[_Source | None]]]
+        self._fleets = WeakKeyDictionary()
         self.shown = 0  # series in the latest complete scrape
         self.hidden = 0  # rows left out of it because their table is too long
 
@@ -77,25 +102,43 @@ class Series:
         if batch.blind is Blind.SKIPPED:  # says nothing about the device
             return
         now = self._clock.mono_s()
-        seen = self._seen.get(batch.device)
-        if seen is None:
-            seen = self._seen[batch.device] = _Seen(device)
-        seen.device = device
-        source = seen.sources.get(batch.source)
-        if source is None:
-            source = seen.sources[batch.source] = _Source(now)
+        source = self._source(device, batch.source)
+        source.catch_up()
         source.mono_s = now
         source.blind = batch.blind is not None
         if source.blind:
             return
         source.uptime_ticks = batch.clocks.sys_uptime_ticks
         for table in batch.tables:
-            held = source.tables.get(table.layout.table)
-            if held is None:
-                source.tables[table.layout.table] = _Held(table, now)
-            else:
-                held.table = table
-                held.mono_s = now
+            source.keep(table, now)
+
+    def take_sweep(self, sweep: Sweep, devices: Mapping[str, Device]) -> None:
+        """Keep the newest looks at many devices."""
+        now = self._clock.mono_s()
+        known = self._fleets.get(sweep.fleet)
+        if known is None or known[0] is not devices:
+            sources = [
+                self._source(devices[name], sweep.source) if name in devices else None
+                for name in sweep.fleet.names
+            ]
+            known = self._fleets[sweep.fleet] = (devices, sources)
+        for i in np.flatnonzero(sweep.present).tolist():
+            source = known[1][i]
+            if source is not None:
+                source.swept = (sweep, i)
+                source.mono_s = now
+                source.blind = False
+
+    def _source(self, device: Device, name: str) -> _Source:
+        """Return what is kept of a device and source; new where it is."""
+        seen = self._seen.get(device.name)
+        if seen is None:
+            seen = self._seen[device.name] = _Seen(device)
+        seen.device = device
+        source = seen.sources.get(name)
+        if source is None:
+            source = seen.sources[name] = _Source(self._clock.mono_s())
+        return source
 
     def describe(self, help: Mapping[str, str], every_s: Mapping[str, float]) -> None:
         """Use these HELP texts and intervals from now on: the tables were configured anew."""
@@ -145,6 +188,8 @@ class Series:
             if not fresh:
                 continue
             answering = [look for look in fresh if not look.blind]
+            for look in answering:
+                look.catch_up()
             scrape.up.append((device, 1 if answering else 0))
             clocks = [look.uptime_ticks for look in answering]
             scrape.uptime += [(device, ticks) for ticks in clocks if ticks is not None][:1]

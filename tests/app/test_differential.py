@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from collectors.snmp_codec.ber import Tag
@@ -24,7 +25,7 @@ from netopsd.clock import SystemClock
 from netopsd.core import engine
 from netopsd.core.beliefs import Alarm, Change, Meter, UsageRecord
 from netopsd.core.inventory import Inventory, Policy
-from netopsd.core.model import Batch, Input, Tick
+from netopsd.core.model import Batch, Input, Sweep, Tick
 from netopsd.core.outcome import Outcome
 from netopsd.core.restore import restore
 from netopsd.core.world import World
@@ -36,7 +37,7 @@ from tests.core.network import HOT, LINK_DOWN, gold, inventory, port
 T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)
 STEP_S = 30.0
 STEPS = 36
-DEVICES = ("gw1", "gw2", "osl1")
+DEVICES = ("gw1", "gw2", "osl1", "osl2")
 PORTS = 5
 
 
@@ -50,7 +51,7 @@ def network() -> Inventory:
 
 
 class Story:
-    """What three switches do: traffic, ports going down, a reboot, counters starting anew."""
+    """What four switches do: traffic, ports going down, a reboot, counters starting anew."""
 
     def __init__(self) -> None:
         self.dice = random.Random(20261123)
@@ -146,14 +147,32 @@ async def seen_by(way: str) -> list[list[Input]]:
         for step in range(STEPS):
             story.go_on(step)
             at, mono_s = T0 + timedelta(seconds=STEP_S * step), STEP_S * step
-            looks: list[Input] = []
             for name, agent in agents.items():
                 agent.change(story.mibs[name])
+            looks: list[Input] = []
+            names = list(DEVICES)
+            if way == "together" and isinstance(poller, SnmpPoller):
+                sweeps, names = await together(poller)
+                nobody = np.zeros(len(DEVICES))
+                looks += [
+                    dataclasses.replace(
+                        one, at=at, mono_s=mono_s, when_s=nobody + mono_s, took_s=nobody
+                    )
+                    for one in sweeps
+                ]
+            for name in names:
                 look: Batch = await poller.poll(name)
                 looks.append(dataclasses.replace(look, at=at, mono_s=mono_s, took_s=0.0))
             looks.append(Tick(at + timedelta(seconds=1), mono_s + 1))
             groups.append(looks)
         return groups
+
+
+async def together(poller: SnmpPoller) -> tuple[list[Sweep], list[str]]:
+    """Return the sweeps of one turn, and who has to be looked at by itself."""
+    told = [one async for one in poller.sweep(DEVICES)]
+    names = {one for one in told if isinstance(one, str)}
+    return [one for one in told if isinstance(one, Sweep)], [n for n in DEVICES if n in names]
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +193,21 @@ def test_other_ways_to_poll_give_the_same_alarms_and_octets(
     quick: list[list[Input]], way: str
 ) -> None:
     assert in_groups(asyncio.run(seen_by(way))) == in_groups(quick)
+
+
+def test_devices_asked_and_judged_together_give_the_same_alarms_and_octets(
+    quick: list[list[Input]],
+) -> None:
+    groups = asyncio.run(seen_by("together"))
+    sweeps = [said for group in groups for said in group if isinstance(said, Sweep)]
+
+    told, alone = one_by_one(groups), one_by_one(quick)
+
+    assert sum(int(np.count_nonzero(sweep.present)) for sweep in sweeps) > 3 * STEPS
+    for each in (told, alone):  # who was looked at by itself was judged after the others
+        each.changes.sort(key=lambda c: (c.at, c.alarm))
+        each.usage.sort(key=lambda u: u.key)
+    assert told == alone
 
 
 def test_every_octet_is_in_the_usage_or_in_a_named_gap(quick: list[list[Input]]) -> None:

@@ -55,7 +55,7 @@ def fleet(*names: str, interval_s: float = 1.0) -> dict[str, Device]:
 
 def watched(devices: dict[str, Device], seconds: float) -> tuple[Watch, Devices, Inbox]:
     poller, inbox = Devices(), Inbox()
-    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda _: None)
+    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda took_s, looks: None)
 
     async def go() -> None:
         task = asyncio.create_task(watch.run(devices))
@@ -88,7 +88,7 @@ def test_an_exception_becomes_a_blind_batch(caplog: pytest.LogCaptureFixture) ->
 
 def test_a_verifying_look_comes_at_once_and_after_the_one_under_way() -> None:
     poller, inbox = Devices(), Inbox()
-    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda _: None)
+    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda took_s, looks: None)
 
     async def go() -> None:
         task = asyncio.create_task(watch.run(fleet("a", interval_s=3600)))
@@ -105,16 +105,16 @@ def test_a_verifying_look_comes_at_once_and_after_the_one_under_way() -> None:
     asyncio.run(go())
 
 
-def test_a_thousand_devices_are_spread_evenly_over_the_interval() -> None:
+def test_ten_thousand_devices_are_spread_evenly_over_the_interval() -> None:
     counts: dict[int, int] = {}
     for n in range(10_000):
         phase = phase_of(Device(name=f"device-{n}", interval_s=30))
         counts[phase] = counts.get(phase, 0) + 1
 
     many = phases(30)
-    assert many >= 100
+    assert many == 30
     assert len(counts) == many
-    assert max(counts.values()) < 2 * 10_000 / many
+    assert max(counts.values()) < 1.3 * 10_000 / many
 
 
 def test_a_reload_moves_nobodys_turn() -> None:

@@ -1,0 +1,343 @@
+"""Whole squads out over one socket, their answers back: many datagrams with one call.
+
+What `udp.Transport` is to one request, a `Line` is to the packets of many devices. An answer counts
+where it comes from the address asked and is what was expected; who answers anything else, or not in
+time, is lost to the volley and told of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.snmp_codec.ber import DecodeError
+from collectors.snmp_poll.mmsg import Incoming
+from collectors.snmp_poll.parse import request_id
+from collectors.snmp_poll.settings import SnmpPollSettings
+from collectors.snmp_poll.squad import Rows, Squad, answers
+from collectors.snmp_poll.stats import Counts
+from collectors.snmp_poll.udp import SMALLEST_ID, enlarge
+from collectors.snmp_poll.volley import Volley
+
+DRAIN_S = 0.020  # while answers keep coming they are fetched so often, many at a time
+TICK_S = 0.1  # how finely time-outs are told apart
+STALL_S = 0.25  # without an answer: then devices that are done wait no longer for the others
+TELL_S = 2.0  # nor do they wait longer than so
+ROWS = 128  # datagrams fetched at once
+ROUNDS = 4  # of them, before the event loop gets its turn
+# A burst is lost where a buffer on its way is small. So few are out at first; more once turns are
+# not done in time otherwise, and half as many where answers stay away.
+WINDOW, WINDOW_LEAST = 64, 16
+GROWTH = 1.25
+CALM_S = 30.0  # without growth after a loss
+
+Told = NDArray[np.bool_] | int  # devices that are done, or one that is lost
+
+
+class _Turn:
+    """A volley, and what is told of it."""
+
+    def __init__(self, volley: Volley) -> None:
+        self.volley = volley
+        self.told: asyncio.Queue[Told | None] = asyncio.Queue()
+        self.first_done_s = 0.0  # of those not told of; 0.0: there is none
+
+
+class Line:
+    """One socket for all squads of an address family."""
+
+    def __init__(
+        self, family: int, settings: SnmpPollSettings, counts: Counts, busy: Callable[[], int]
+    ) -> None:
+        """`busy` is how many requests others have out: they count among the most at once."""
+        self._family = family
+        self._settings = settings
+        self._counts = counts
+        self._busy = busy
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sock: socket.socket | None = None
+        self._incoming: Incoming | None = None
+        self._turns: list[_Turn] = []
+        self._ticking: asyncio.TimerHandle | None = None
+        self._draining: asyncio.TimerHandle | None = None
+        self._reading = False
+        self._window = float(WINDOW)
+        self._shrunk_s = float("-inf")
+
+    @property
+    def in_flight(self) -> int:
+        return sum(turn.volley.out for turn in self._turns)
+
+    @property
+    def queued(self) -> int:
+        return sum(len(turn.volley.queue) for turn in self._turns)
+
+    def start(self) -> None:
+        """Open the socket. Raises OSError."""
+        self._loop = asyncio.get_running_loop()
+        sock = socket.socket(self._family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            if self._family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            enlarge(sock, self._settings.receive_buffer)
+            sock.bind(("", 0))
+        except OSError:
+            sock.close()
+            raise
+        # Answers are estimated at `packet_octets`; a longer one is read, but not as quickly.
+        self._sock = sock
+        self._incoming = Incoming(ROWS, 3 * self._settings.packet_octets // 2)
+
+    def close(self) -> None:
+        """Close the socket; devices under way are lost."""
+        for timer in (self._ticking, self._draining):
+            if timer is not None:
+                timer.cancel()
+        self._ticking = self._draining = None
+        if self._sock is not None and self._loop is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+        for turn in list(self._turns):
+            for i in np.flatnonzero(turn.volley.open).tolist():
+                self._lose(turn, i)
+            self._tell(turn)
+
+    async def fire(
+        self, squad: Squad, wanted: NDArray[np.bool_]
+    ) -> AsyncIterator[tuple[Volley, Told]]:
+        """Ask the `wanted` devices of `squad`. Yields which are done, as they come, and each one
+        that is lost; ends when every device is either."""
+        assert self._loop is not None, "start() first"
+        if self.queued:
+            self._widen()
+        volley = Volley(squad, wanted, self._new_ids(len(squad.packets)), self._loop.time(),
+                        self._settings.device_in_flight)  # fmt: skip
+        squad.outgoing.stamp(volley.ids)
+        turn = _Turn(volley)
+        self._turns.append(turn)
+        try:
+            self._pump()
+            self._tell(turn)
+            while (told := await turn.told.get()) is not None:
+                yield volley, told
+        finally:
+            self._end(turn)
+
+    def _widen(self) -> None:
+        assert self._loop is not None
+        if self._loop.time() - self._shrunk_s > CALM_S:
+            self._window = min(self._window * GROWTH, float(self._settings.max_in_flight))
+
+    def _narrow(self) -> None:
+        assert self._loop is not None
+        now = self._loop.time()
+        if now - self._shrunk_s > 1.0:
+            self._window = max(self._window / 2, float(WINDOW_LEAST))
+            self._shrunk_s = now
+
+    def _end(self, turn: _Turn) -> None:
+        """Forget a turn, answered or not."""
+        if turn in self._turns:
+            self._turns.remove(turn)
+        for i in np.flatnonzero(turn.volley.open).tolist():
+            turn.volley.lose(i)
+
+    def _new_ids(self, count: int) -> NDArray[np.uint32]:
+        """Return random request-ids of 31 bits, each another, and none that is waited for."""
+        taken = [turn.volley.ids for turn in self._turns]
+        found = np.zeros(0, np.uint32)
+        while len(found) < count:
+            drawn = np.frombuffer(os.urandom(4 * (count + 8)), np.uint32) & np.uint32(0x7FFFFFFF)
+            found = np.unique(np.concatenate([found, drawn[drawn >= SMALLEST_ID]]))
+            for ids in taken:
+                found = found[~np.isin(found, ids)]
+        # Sorted they would be: who sees one must not know the next.
+        return found[np.argsort(np.frombuffer(os.urandom(4 * len(found)), np.uint32))][:count]
+
+    def _pump(self) -> None:
+        """Send what waits, as far as so many may be out."""
+        if self._sock is None or self._loop is None:
+            return
+        for turn in list(self._turns):
+            most = min(int(self._window), self._settings.max_in_flight)
+            room = most - self.in_flight - self._busy()
+            if room <= 0:
+                break
+            self._send(turn, turn.volley.take(room))
+        if self._draining is None and self.in_flight:
+            self._stop_reading()
+            self._draining = self._loop.call_later(DRAIN_S, self._drain)
+        if self._turns and self._ticking is None:
+            self._ticking = self._loop.call_later(TICK_S, self._tick)
+
+    def _send(self, turn: _Turn, packets: Rows) -> None:
+        assert self._sock is not None
+        assert self._loop is not None
+        volley = turn.volley
+        if not len(packets):
+            return
+        try:
+            count = volley.squad.outgoing.send(self._sock, packets)
+        except OSError:
+            # This one cannot be sent; why, a look at the device by itself will say.
+            self._lose(turn, int(volley.squad.device[packets[0]]))
+            volley.back(packets[1:])
+            self._loop.call_soon(self._pump)
+            return
+        if count < len(packets):  # the socket is full: the next answer or tick tries again
+            volley.back(packets[count:])
+        sent = packets[:count]
+        volley.sent(sent, self._loop.time())
+        self._counts.sent += count
+
+    def _lose(self, turn: _Turn, i: int) -> None:
+        if turn.volley.open[i]:
+            turn.volley.lose(i)
+            turn.told.put_nowait(i)
+
+    # Being woken costs more than reading an answer: the first one wakes us, the next are fetched by
+    # time until none came (as in udp.py).
+
+    def _readable(self) -> None:
+        self._stop_reading()
+        self._drain()
+
+    def _stop_reading(self) -> None:
+        if self._reading and self._loop is not None and self._sock is not None:
+            self._loop.remove_reader(self._sock.fileno())
+        self._reading = False
+
+    def _drain(self) -> None:
+        self._draining = None
+        if self._sock is None or self._loop is None or self._incoming is None:
+            return
+        got, full = 0, True
+        for _ in range(ROUNDS):
+            sizes = self._incoming.receive(self._sock)
+            got, full = got + len(sizes), len(sizes) == ROWS
+            if len(sizes):
+                self._take(sizes)
+            if not full or self._sock is None:
+                break
+        self._counts.received += got
+        self._wait(got, full)
+
+    def _wait(self, got: int, full: bool) -> None:
+        """Send what may now be sent, and see to it that the next answers are fetched."""
+        if self._sock is None or self._loop is None:
+            return
+        if full:
+            self._draining = self._loop.call_later(0, self._drain)
+        if got:
+            self._pump()
+        if self._draining is None and not self._reading:
+            self._reading = True
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def _take(self, sizes: NDArray[np.uint32]) -> None:
+        """Find out what the datagrams answer, and read them."""
+        assert self._loop is not None
+        assert self._incoming is not None
+        now = self._loop.time()
+        rows, ids = answers(self._incoming, sizes)
+        self._counts.decode_errors += len(sizes) - len(rows)
+        for turn in list(self._turns):
+            if not len(rows):
+                return
+            packets = turn.volley.packets_of(ids)
+            ours = packets >= 0
+            if not ours.any():
+                continue
+            self._read(turn, rows[ours], packets[ours], sizes)
+            if turn.first_done_s == 0.0 and (turn.volley.done & ~turn.volley.told).any():
+                turn.first_done_s = now
+            self._tell(turn)
+            rows, ids = rows[~ours], ids[~ours]
+        self._counts.late += len(rows)
+
+    def _read(self, turn: _Turn, rows: Rows, packets: Rows, sizes: NDArray[np.uint32]) -> None:
+        """Read the answers to one volley's packets."""
+        assert self._loop is not None
+        assert self._incoming is not None
+        squad, numbers = turn.volley.squad, turn.volley.numbers
+        true = (self._incoming.sources[rows] == squad.sources[packets]).all(axis=1)
+        true |= squad.any_source[packets]
+        if not true.all():
+            self._counts.wrong_source += int(np.count_nonzero(~true))
+            rows, packets = rows[true], packets[true]
+        rows, packets = self._once(squad, rows, packets)
+        fits = squad.read(self._incoming, rows, sizes[rows], packets, numbers)
+        for n in np.flatnonzero(~fits).tolist():
+            fits[n] = self._read_one(turn, int(rows[n]), int(packets[n]), int(sizes[rows[n]]))
+        good = packets[fits]
+        self._counts.varbinds += int(squad.kinds[good].sum())
+        turn.volley.answered(good, self._loop.time())
+
+    def _once(self, squad: Squad, rows: Rows, packets: Rows) -> tuple[Rows, Rows]:
+        """Leave out second answers to the same packet."""
+        order = np.arange(len(packets))
+        squad.scratch[packets] = order
+        single = squad.scratch[packets] == order
+        if single.all():
+            return rows, packets
+        self._counts.late += int(np.count_nonzero(~single))
+        return rows[single], packets[single]
+
+    def _read_one(self, turn: _Turn, row: int, p: int, size: int) -> bool:
+        """Read an answer of another shape; True where all is there. Its device is lost where not,
+        unless it speaks another version or community: then we go on waiting."""
+        assert self._incoming is not None
+        volley, datagram = turn.volley, self._incoming.datagram(row, size)
+        i = int(volley.squad.device[p])
+        try:
+            opening, start, end = request_id(datagram)
+            if not datagram.startswith(volley.squad.asked[i].peer.check, opening):
+                self._counts.wrong_community += 1
+                return False
+            if volley.squad.read_one(p, datagram, (start, end), volley.numbers):
+                return True
+        except (IndexError, DecodeError):
+            self._counts.decode_errors += 1
+        self._lose(turn, i)
+        return False
+
+    def _tick(self) -> None:
+        self._ticking = None
+        assert self._loop is not None
+        now = self._loop.time()
+        for turn in list(self._turns):
+            volley = turn.volley
+            late, lost = volley.overdue(now, self._retries(volley))
+            self._counts.timeouts += len(late)
+            if len(late) > len(lost):  # of devices that did answer
+                self._narrow()
+            for i in lost:
+                self._lose(turn, i)
+            self._tell(turn)
+        self._pump()
+
+    def _retries(self, volley: Volley) -> Callable[[int], int]:
+        return lambda i: volley.squad.asked[i].peer.retries
+
+    def _tell(self, turn: _Turn) -> None:
+        """Hand over who is done, when all are done or lost, or some have been for a while."""
+        assert self._loop is not None
+        volley = turn.volley
+        over = not volley.open.any()
+        now, first = self._loop.time(), turn.first_done_s
+        waited = first > 0.0 and (now - first >= TELL_S or now - volley.answer_s >= STALL_S)
+        if over or waited:
+            turn.first_done_s = 0.0
+            fresh = volley.untold()
+            if fresh.any():
+                turn.told.put_nowait(fresh)
+        if over and turn in self._turns:
+            self._turns.remove(turn)
+            turn.told.put_nowait(None)

@@ -1,0 +1,196 @@
+"""Devices asked together: their questions and the shape of their answers, as arrays.
+
+Row p of each array is one packet. Answers are read as `parse.Packet.read` reads them by shape:
+all octets but the values are those of the last answer. Here that is done for all answers that came
+at once; an answer of another shape goes to `Packet.read`, which accepts or refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.snmp_poll.mmsg import Incoming, Outgoing, sockaddr
+from collectors.snmp_poll.parse import KEEP, Packet, Shape
+from collectors.snmp_poll.request import Peer
+from netopsd.core.fleet import NEGATIVE, Fleet, Member
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """One device of a squad: what it is asked, and what its numbers mean.
+
+    `watched` are the places and values of the scalars that tell of changed rows; `plan` is what all
+    this was made of, the same object while nothing of it has changed.
+    """
+
+    peer: Peer
+    packets: tuple[Packet, ...]
+    member: Member
+    watched: tuple[tuple[int, int], ...]
+    plan: object
+
+    def same(self, other: Asked) -> bool:
+        """Whether the two ask the same of the same device."""
+        mine, theirs = self.member, other.member
+        return (
+            self.peer is other.peer
+            and self.plan is other.plan
+            and self.watched == other.watched
+            and mine.facts is theirs.facts
+            and mine.errors == theirs.errors
+        )
+
+
+class Squad:
+    """Some devices of one address family, and how they are read."""
+
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        self.asked = tuple(asked)
+        self.fleet = Fleet.of(tuple(one.member for one in asked))
+        self.packets = [packet for one in asked for packet in one.packets]
+        counts = np.array([len(one.packets) for one in asked], np.intp)
+        self.ends = np.cumsum(counts)
+        self.begins = self.ends - counts
+        self.device: Rows = np.repeat(np.arange(len(asked), dtype=np.intp), counts)
+        self.kinds = np.array([len(packet.kinds) for packet in self.packets], np.intp)
+        self.timeout_s = np.array([one.peer.timeout_s for one in asked])[self.device]
+        addresses = [sockaddr(one.peer.sock.family, one.peer.address) for one in asked]
+        self.outgoing = Outgoing(
+            [(packet.head, packet.tail) for packet in self.packets],
+            [addresses[i] for i in self.device.tolist()],
+        )
+        told = np.frombuffer(b"".join(addresses), np.uint8).reshape(len(asked), -1)
+        self.sources = told[self.device]
+        self.any_source = np.array([one.peer.any_source for one in asked], np.bool_)[self.device]
+        self.scratch = np.zeros(len(self.packets), np.intp)
+        self._watch_slots()
+        self._shapes()
+
+    def _watch_slots(self) -> None:
+        starts = self.fleet.starts
+        told = [
+            (i, starts[i] + slot, value)
+            for i, one in enumerate(self.asked)
+            for slot, value in one.watched
+        ]
+        self._watched = np.array(told, np.int64).reshape(-1, 3).T
+        self.uptime = self.fleet.clocks[0]
+
+    def _shapes(self) -> None:
+        rows = len(self.packets)
+        widest = int(self.kinds.max(initial=1))
+        self._size = np.zeros(rows, np.int64)
+        self._mask = np.zeros((rows, 8), np.uint8)
+        self._expect = np.zeros((rows, 8), np.uint8)
+        self._at = np.zeros((rows, widest), np.intp)
+        self._keep = np.zeros((rows, widest), np.uint8)
+        spare = self.fleet.size  # one number more than the sweep's: what nobody reads
+        self._slot = np.full((rows, widest), spare, np.intp)
+        for p, packet in enumerate(self.packets):
+            first = self.fleet.starts[self.device[p]] + packet.first
+            self._slot[p, : len(packet.kinds)] = np.arange(first, first + len(packet.kinds))
+            if packet.shape is not None:
+                self._learn(p, packet.shape)
+            packet.shape = None  # it is here now
+
+    def _learn(self, p: int, shape: Shape) -> None:
+        if shape.size > self._mask.shape[1]:
+            more = -(-shape.size // 8) * 8 - self._mask.shape[1]
+            self._mask = np.pad(self._mask, ((0, 0), (0, more)))
+            self._expect = np.pad(self._expect, ((0, 0), (0, more)))
+        self._size[p] = shape.size
+        self._mask[p], self._expect[p] = 0, 0
+        self._mask[p, : shape.size] = shape.mask
+        self._expect[p, : shape.size] = np.frombuffer(shape.expect, np.uint8)
+        count = len(shape.at)
+        self._at[p, :count] = shape.at
+        self._keep[p, :count] = shape.widths
+
+    def numbers(self) -> NDArray[np.uint64]:
+        """Return room for one sweep's numbers, and one that nobody reads."""
+        numbers = np.empty(self.fleet.size + 1, np.uint64)
+        numbers[-2:] = 0
+        return numbers
+
+    def read(
+        self,
+        incoming: Incoming,
+        rows: Rows,
+        sizes: NDArray[np.uint32],
+        packets: Rows,
+        numbers: NDArray[np.uint64],
+    ) -> NDArray[np.bool_]:
+        """Put the values of answers of known shape into `numbers`; return which answers are.
+
+        `rows` are where the answers stand, of `sizes` octets each; `packets` what they answer.
+        """
+        fits: NDArray[np.bool_] = (sizes == self._size[packets]) & (sizes <= incoming.width)
+        if not fits.any():
+            return fits
+        widest = int(self._size[packets[fits]].max())
+        widest = -(-widest // 8) * 8
+        octets = incoming.octets[rows, :widest]
+        octets &= self._mask[packets, :widest]
+        expected = self._expect[packets, :widest]
+        fits &= (octets.view(np.uint64) == expected.view(np.uint64)).all(axis=1)
+        good = packets if fits.all() else packets[fits]
+        at = rows if len(good) == len(rows) else rows[fits]
+        words = np.ndarray((incoming.octets.size - 7,), ">u8", incoming.octets.data, 0, (1,))
+        values = words[self._at[good] + at[:, None] * incoming.width].astype(np.uint64)
+        values &= KEEP[self._keep[good]]
+        numbers[self._slot[good]] = values
+        return fits
+
+    def read_one(
+        self, p: int, datagram: bytes, span: tuple[int, int], numbers: NDArray[np.uint64]
+    ) -> bool:
+        """Read an answer of another shape, and learn it; False where a value is not there.
+
+        Raises DecodeError where it is no answer.
+        """
+        packet, i = self.packets[p], int(self.device[p])
+        wrong: dict[int, str] = {}
+        refused = packet.read(datagram, span, self.fleet.numbers(i, numbers), wrong)
+        if packet.shape is not None:
+            self._learn(p, packet.shape)
+            packet.shape = None
+        return refused is None and not wrong
+
+    def unchanged(
+        self, numbers: NDArray[np.uint64], uptime: NDArray[np.uint64]
+    ) -> NDArray[np.bool_]:
+        """Return which devices' rows are those that were learnt: nothing watched has changed, and
+        sysUpTime (as it was in the last sweep: `uptime`) did not go back."""
+        good: NDArray[np.bool_] = numbers[self.uptime] >= uptime
+        good &= (numbers[self.fleet.clocks] < np.uint64(NEGATIVE)).all(axis=0)
+        which, slots, values = self._watched
+        other = numbers[slots] != values.astype(np.uint64)
+        if other.any():
+            good[which[other]] = False
+        return good
+
+
+_ID_FIELD = np.arange(6)  # tag, length, four octets
+
+
+def answers(incoming: Incoming, sizes: NDArray[np.uint32]) -> tuple[Rows, NDArray[np.uint32]]:
+    """Return the rows that may hold an answer to us, and its request-id.
+
+    Only where it stands is looked at (ours are of four octets); the rest is for who reads it.
+    """
+    octets, rows = incoming.octets, np.arange(len(sizes))
+    first = octets[: len(sizes), 1].astype(np.intp)
+    at = 5 + np.where(first < 0x80, 0, first & 0x7F)
+    at += 2 + octets[rows, at + 1]  # behind version and community
+    size = octets[rows, at + 1].astype(np.intp)
+    at += 2 + np.where(size < 0x80, 0, size & 0x7F)
+    field = octets[rows[:, None], at[:, None] + _ID_FIELD]
+    ours = (field[:, 0] == 2) & (field[:, 1] == 4) & (at + 6 <= sizes)
+    ids = np.ascontiguousarray(field[:, 2:]).view(">u4")[:, 0].astype(np.uint32)
+    return (rows, ids) if ours.all() else (rows[ours], ids[ours])

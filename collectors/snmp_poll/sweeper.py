@@ -1,0 +1,210 @@
+"""Which devices are asked together, turn after turn, and the sweeps that come of it.
+
+A device joins a squad once it has been looked at by itself and all is known of it; it leaves when
+what it is asked for changes. Whoever is in no squad, or does not answer as it always does, is named
+to be looked at by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.snmp_poll.device import Device
+from collectors.snmp_poll.line import Line
+from collectors.snmp_poll.settings import SnmpPollSettings
+from collectors.snmp_poll.squad import Asked, Squad
+from collectors.snmp_poll.stats import Counts
+from collectors.snmp_poll.volley import Volley
+from netopsd.core.model import Sweep
+from netopsd.ports import Clock
+
+FEWEST = 4  # devices in a squad: for fewer it is no gain
+REGROUP = 0.1  # of a turn's devices: so many that could join one, and squads are formed anew
+REGROUP_AFTER = 20  # turns after which fewer are enough
+Found = Callable[[str], Device | None]
+
+
+@dataclass(slots=True)
+class _Team:
+    """A squad and its devices, in the squad's order."""
+
+    squad: Squad
+    devices: list[Device]
+
+
+@dataclass(slots=True)
+class _Roster:
+    """The squads of the devices that have their turn together."""
+
+    teams: list[_Team] = field(default_factory=list)
+    turns: int = 0  # since they were formed
+    busy: bool = False
+
+
+class Sweeper:
+    """Looks at many devices at once. `device` gives what is known of one, None for nothing."""
+
+    def __init__(
+        self, settings: SnmpPollSettings, counts: Counts, clock: Clock, device: Found,
+        busy: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._clock = clock
+        self._device = device
+        self._lines = {
+            family: Line(family, settings, counts, busy)
+            for family in (socket.AF_INET, socket.AF_INET6)
+        }
+        self._rosters: dict[tuple[str, ...], _Roster] = {}
+
+    @property
+    def in_flight(self) -> int:
+        return sum(line.in_flight for line in self._lines.values())
+
+    @property
+    def waiting(self) -> int:
+        return sum(line.queued for line in self._lines.values())
+
+    def start(self) -> None:
+        """Open the sockets. IPv6 is left out on a machine that has none."""
+        self._lines[socket.AF_INET].start()
+        try:
+            self._lines[socket.AF_INET6].start()
+        except OSError:
+            del self._lines[socket.AF_INET6]
+
+    def close(self) -> None:
+        """Close the sockets; who is under way is named."""
+        for line in self._lines.values():
+            line.close()
+        self._rosters.clear()
+
+    def forget(self) -> None:
+        """Form all squads anew: the configuration is another."""
+        self._rosters.clear()
+
+    async def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]:
+        """Look at `devices` together. Yields sweeps, and the names of those to be looked at by
+        themselves: each device is in one of them, or in none where its look is under way."""
+        roster = self._rosters.setdefault(devices, _Roster())
+        if roster.busy:  # the turn before is still under way
+            return
+        roster.busy = True
+        try:
+            asked = self._ask(roster, devices)
+            for name in devices:
+                if name not in asked:
+                    yield name
+            if not asked:
+                return
+            told: asyncio.Queue[Sweep | str | None] = asyncio.Queue()
+            tasks = [
+                asyncio.ensure_future(self._fire(team, wanted, told))
+                for team in roster.teams
+                if (wanted := np.array([d.target.name in asked for d in team.devices])).any()
+            ]
+            try:
+                left = len(tasks)
+                while left:
+                    one = await told.get()
+                    if one is None:
+                        left -= 1
+                    else:
+                        yield one
+                for task in tasks:
+                    await task  # what went wrong in it is told here
+            finally:
+                for task in tasks:
+                    task.cancel()
+        finally:
+            roster.busy = False
+
+    async def _fire(
+        self, team: _Team, wanted: NDArray[np.bool_], told: asyncio.Queue[Sweep | str | None]
+    ) -> None:
+        line = self._lines[team.squad.asked[0].peer.sock.family]
+        names = team.squad.fleet.names
+        try:
+            async for volley, what in line.fire(team.squad, wanted):
+                if isinstance(what, int):
+                    told.put_nowait(names[what])
+                    continue
+                sweep, others = self._sweep(team, volley, what)
+                if sweep is not None:
+                    told.put_nowait(sweep)
+                for i in others:
+                    told.put_nowait(names[i])
+        finally:
+            told.put_nowait(None)
+
+    def _sweep(
+        self, team: _Team, volley: Volley, done: NDArray[np.bool_]
+    ) -> tuple[Sweep | None, list[int]]:
+        """Return what the devices that are `done` said, and whose rows may have changed."""
+        squad, devices = team.squad, team.devices
+        uptime = np.array([device.uptime for device in devices], np.uint64)
+        good = done & squad.unchanged(volley.numbers, uptime)
+        ticks = volley.numbers[squad.uptime].tolist()
+        for i in np.flatnonzero(good).tolist():
+            devices[i].swept(ticks[i])
+        others = np.flatnonzero(done & ~good).tolist()
+        if not good.any():
+            return None, others
+        now, mono_s = self._clock.now(), self._clock.mono_s()
+        ahead_s = mono_s - asyncio.get_running_loop().time()  # the loop's clock may be another
+        sweep = Sweep(
+            at=now,
+            mono_s=mono_s,
+            fleet=squad.fleet,
+            present=good,
+            when_s=volley.when_s + ahead_s,
+            took_s=volley.done_s - volley.began_s,
+            numbers=volley.numbers[:-1],
+        )
+        return sweep, others
+
+    def _ask(self, roster: _Roster, names: tuple[str, ...]) -> frozenset[str]:
+        """Return which devices can be asked in their squads now; forms the squads anew at times."""
+        ready: dict[str, Asked] = {}
+        known: dict[str, Device] = {}
+        for name in names:
+            device = self._device(name)
+            asked = device.asked() if device is not None else None
+            if device is not None and asked is not None:
+                ready[name], known[name] = asked, device
+        roster.turns += 1
+        enlisted = _enlisted(roster.teams, ready)
+        apart = len(ready) - len(enlisted)
+        enough = max(FEWEST, REGROUP * len(ready)) if roster.turns < REGROUP_AFTER else FEWEST
+        if apart >= enough:
+            roster.teams, roster.turns = self._teams(ready, known), 0
+            enlisted = _enlisted(roster.teams, ready)
+        return frozenset(enlisted)
+
+    def _teams(self, ready: Mapping[str, Asked], known: Mapping[str, Device]) -> list[_Team]:
+        teams = []
+        for family in self._lines:
+            names = [name for name, one in ready.items() if one.peer.sock.family == family]
+            count = -(-len(names) // self._settings.sweep_devices)
+            for part in range(count):
+                some = names[part::count]
+                if len(some) >= FEWEST:
+                    squad = Squad([ready[name] for name in some])
+                    teams.append(_Team(squad, [known[name] for name in some]))
+        return teams
+
+
+def _enlisted(teams: Sequence[_Team], ready: Mapping[str, Asked]) -> set[str]:
+    """Return who can be asked as the squads have it."""
+    return {
+        one.member.device
+        for team in teams
+        for one in team.squad.asked
+        if ready.get(one.member.device) is one
+    }
