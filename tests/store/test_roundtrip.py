@@ -19,7 +19,7 @@ from netopsd.errors import CannotStore, StoreBroken
 from netopsd.store import shapes
 from netopsd.store.memory import MemoryStore
 from netopsd.store.read import Reader, Span
-from netopsd.store.shape import Shape
+from netopsd.store.shape import Shape, statement
 from netopsd.store.sqlite import SqliteStore
 from netopsd.store.tables import SequenceRow
 from tests.store.contract import T0, alarm, later, message, meter, raised, ticket, usage
@@ -214,3 +214,17 @@ def test_a_reader_finds_what_it_is_asked_for_and_no_more(tmp_path: Path) -> None
     tally = read.tally()
     assert tally["events"] == 2500
     assert (tally["alarms.active"], tally["changes.raised"], tally["usage_records"]) == (1, 2, 4)
+
+
+def test_a_time_that_must_be_there_is_never_none(tmp_path: Path) -> None:
+    """Times are made once for all columns: what one column may lack another may not."""
+    store, _ = database(tmp_path, raised(alarm()))
+    with sqlite3.connect(store.path) as raw:
+        (row,) = raw.execute(statement(shapes.ALARMS.select)).fetchall()
+    raw.close()
+    names = shapes.ALARMS.names
+    cleared, changed = names.index("cleared_at"), names.index("changed_at")
+    assert row[cleared] is None
+    assert shapes.ALARMS.beliefs([row, row])[1].cleared_at is None
+    with pytest.raises(TypeError):
+        shapes.ALARMS.beliefs([(*row[:changed], None, *row[changed + 1 :])])
