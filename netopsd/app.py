@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -45,11 +47,12 @@ from netopsd.store.sqlite import SqliteStore
 from netopsd.story import Recorder
 from netopsd.views import Believed, History
 from netopsd.watch import Watch
-from netopsd.web.house import House as WebHouse
 from netopsd.web.page import Page, sla_families
 from netopsd.web.series import Series
-from netopsd.web.server import WebServer
 from netopsd.worker import Worker
+
+if TYPE_CHECKING:  # imported while the store is opened
+    from netopsd.web.server import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +113,7 @@ class Daemon:
         """Open, watch until told to stop, close in order."""
         self.settings.state.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as closing:
-            await self.store.open()
+            await self._open_store()
             closing.push_async_callback(self.store.close)
             await self.office.open()
             closing.push_async_callback(self.office.close)
@@ -121,6 +124,12 @@ class Daemon:
             closing.callback((self.settings.state / RUNNING).unlink, missing_ok=True)
             await self._serve()
         return EX_OK
+
+    async def _open_store(self) -> None:
+        """Open the store. SQLite checks it without Python's lock, so we go on importing."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self.store.open())
+            both.create_task(asyncio.to_thread(import_module, "netopsd.web.server"))
 
     async def _build(self, closing: AsyncExitStack) -> None:
         settings = self.settings
@@ -172,6 +181,9 @@ class Daemon:
         self.web = self._web()
 
     def _web(self) -> WebServer:
+        from netopsd.web.house import House as WebHouse
+        from netopsd.web.server import WebServer
+
         house = WebHouse(
             now=self.believed,
             kept=History(Reader(self.settings.store_url)),
