@@ -69,6 +69,7 @@ def run(folder: Path, overrides: Sequence[str] = (), record: Path | None = None)
     settings = load(folder, overrides)
     garbage.tune()
     with logs.writing(settings.log.level, settings.log.format):
+        log.debug("the configuration is read: %d devices", len(settings.inventory.devices))
         try:
             return uvloop.run(Daemon(settings, overrides, record).run())
         except (StoreBroken, StoreTooNew) as broken:
@@ -133,11 +134,14 @@ class Daemon:
 
     async def _build(self, closing: AsyncExitStack) -> None:
         settings = self.settings
+        log.debug("the store is open")
         beliefs = await self.store.load()
+        log.debug("read %d alarms, %d tickets", len(beliefs.alarms), len(beliefs.tickets))
         refuse_clashes(settings, beliefs.ordered.values())
         if self.recorder is not None:
             self.recorder.begin(settings.inventory, beliefs)
         self.world = restore(settings.inventory, beliefs)
+        log.debug("the world is drawn")
         self.opened = True
         self.series = Series(self.clock, _help(settings), every_s=_every(settings))
         self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
@@ -179,6 +183,7 @@ class Daemon:
             self.figures.poll_lateness.observe,
         )
         self.web = self._web()
+        log.debug("every part is built")
 
     def _web(self) -> WebServer:
         from netopsd.web.house import House as WebHouse
