@@ -30,7 +30,7 @@ from netopsd import __version__, garbage, journal, logs
 from netopsd.clock import SystemClock
 from netopsd.core.beliefs import Phase, alarm_key
 from netopsd.core.model import Batch, Input, Reconfigured, Resource, Tick
-from netopsd.core.outcome import Outcome
+from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.restore import restore
 from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
 from netopsd.metrics import Figures, Sources
@@ -114,29 +114,34 @@ class Daemon:
         """Open, watch until told to stop, close in order."""
         self.settings.state.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as closing:
-            await self._open_store()
             closing.push_async_callback(self.store.close)
+            beliefs = await self._read_store()
             await self.office.open()
             closing.push_async_callback(self.office.close)
             if self._record is not None:
                 out = closing.enter_context(self._record.open("w", encoding="utf-8"))
                 self.recorder = Recorder(out)
-            await self._build(closing)
+            await self._build(closing, beliefs)
             closing.callback((self.settings.state / RUNNING).unlink, missing_ok=True)
             await self._serve()
         return EX_OK
 
-    async def _open_store(self) -> None:
-        """Open the store. SQLite checks it without Python's lock, so we go on importing."""
+    async def _read_store(self) -> Beliefs:
+        """Open the store and read it. SQLite works without Python's lock: we go on importing."""
         async with asyncio.TaskGroup() as both:
-            both.create_task(self.store.open())
             both.create_task(asyncio.to_thread(import_module, "netopsd.web.server"))
+            reading = both.create_task(self._load())
+        return reading.result()
 
-    async def _build(self, closing: AsyncExitStack) -> None:
-        settings = self.settings
+    async def _load(self) -> Beliefs:
+        await self.store.open()
         log.debug("the store is open")
         beliefs = await self.store.load()
         log.debug("read %d alarms, %d tickets", len(beliefs.alarms), len(beliefs.tickets))
+        return beliefs
+
+    async def _build(self, closing: AsyncExitStack, beliefs: Beliefs) -> None:
+        settings = self.settings
         refuse_clashes(settings, beliefs.ordered.values())
         if self.recorder is not None:
             self.recorder.begin(settings.inventory, beliefs)

@@ -17,8 +17,9 @@ from netopsd.core.beliefs import FINAL
 from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs
 from netopsd.store import connect
+from netopsd.store.columns import columns
 from netopsd.store.merge import ZONES_APART
-from netopsd.store.shape import Shape, micros, plain, statement
+from netopsd.store.shape import Shape, micros, plain
 from netopsd.store.shapes import (
     ALARMS,
     DEVICES,
@@ -52,7 +53,7 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     orders = ORDERS.table.c
     newest = sa.select(sa.func.max(periods.starts)).scalar_subquery()
     since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
-    with connect.sane(path), _no_collection():
+    with connect.sane(path), _no_collection(), _one_state(connection):
         return Beliefs(
             alarms=_keyed(connection, ALARMS, lambda alarm: alarm.key),
             tickets=_keyed(
@@ -97,16 +98,24 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read all tables, and all columns of each, as of one moment."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")  # nothing was written
+
+
 def _keyed(
     connection: sqlite3.Connection,
     shape: Shape[B],
     key: Callable[[B], Any],
     where: sa.ColumnElement[bool] | None = None,
 ) -> dict[Any, B]:
-    query = shape.select.order_by(sa.literal_column("rowid"))
-    if where is not None:
-        query = query.where(where)
-    beliefs = shape.beliefs(connection.execute(statement(query)))
+    query = shape.select if where is None else shape.select.where(where)
+    beliefs = shape.of_columns(columns(connection, query))
     return dict(zip(map(key, beliefs), beliefs, strict=True))
 
 

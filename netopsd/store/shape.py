@@ -221,7 +221,10 @@ class Shape(Generic[B]):
 
     def beliefs(self, rows: Iterable[Sequence[Any]]) -> list[B]:
         """Return the beliefs of rows selected by `select`. Raises ValueError for a damaged one."""
-        columns = list(zip(*rows, strict=True))
+        return self.of_columns(list(zip(*rows, strict=True)))
+
+    def of_columns(self, columns: Sequence[Sequence[Any]]) -> list[B]:
+        """Return the beliefs of the columns that `select` asks for. Raises as `beliefs` does."""
         if not columns:
             return []
         many = len(columns[0])

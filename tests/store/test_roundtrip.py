@@ -228,3 +228,20 @@ def test_a_time_that_must_be_there_is_never_none(tmp_path: Path) -> None:
     assert shapes.ALARMS.beliefs([row, row])[1].cleared_at is None
     with pytest.raises(TypeError):
         shapes.ALARMS.beliefs([(*row[:changed], None, *row[changed + 1 :])])
+
+
+def test_what_json_cannot_say_is_read_all_the_same_and_in_order(tmp_path: Path) -> None:
+    """A start reads columns as JSON: that has no BLOB, it rounds doubles, and an index has an
+    order of its own."""
+    weights = (0.1 + 0.2, 5e-324, 1.7976931348623157e308)
+    first, second, third = (alarm(f"gw-{n}", flap_weight=w) for n, w in enumerate(weights))
+    halves = alarm("gw-\udcff", text="\ud800 half\0")
+    open_since = {
+        id: beliefs.Outage(id=id, service="S", starts=later(9)) for id in ("S@3", "S@1", "S@2")
+    }
+    for told in ([third, first, second], [third, halves, first]):
+        outcome = Outcome(alarms={one.key: one for one in told}, outages=open_since)
+        (where := tmp_path / str(len(told[1].text))).mkdir()
+        _, found = database(where, outcome)
+        assert list(found.alarms.values()) == told
+        assert list(found.outages) == list(open_since)
