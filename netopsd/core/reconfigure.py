@@ -36,8 +36,9 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     world.inventory = world.out.inventory = inventory
     world.index = world.out.index = Index.of(inventory)
     ruled = {table: {t.alarm for t in rules} for table, rules in world.index.thresholds.items()}
-    for _, alarm in tuple(world.alarms.items()):
-        if alarm.phase is Phase.ACTIVE and (why := _orphaned(world, alarm, ruled)):
+    active = [alarm for _, alarm in world.alarms.items() if alarm.phase is Phase.ACTIVE]
+    for alarm in active:
+        if why := _orphaned(world, alarm, ruled):
             alarms.end(world, alarm, at, why, by="configuration")
     for name, state in tuple(world.devices.items()):
         if name not in inventory.devices and state.reach is not Reach.NEW:
@@ -122,9 +123,12 @@ def _end_service(world: World, name: str, at: datetime) -> None:
 def mark_windows(world: World, at: datetime) -> None:
     """Mark alarms that now fall into maintenance, lift marks that no longer hold, plan the next."""
     windows = world.inventory.windows
-    for _, alarm in tuple(world.alarms.items()):
-        if alarm.phase is not Phase.ACTIVE or not (windows or alarm.maintenance):
-            continue
+    marked = [
+        alarm
+        for _, alarm in world.alarms.items()
+        if (windows or alarm.maintenance) and alarm.phase is Phase.ACTIVE
+    ]
+    for alarm in marked:
         window = maintenance.for_device(world.inventory, alarm.resource.device, at)
         if window != alarm.maintenance:
             why = f"planned: {window}" if window else f"{alarm.maintenance} is over"
