@@ -36,9 +36,9 @@ def run(
     from netopsd import garbage
 
     garbage.hold()
-    from netopsd import app
+    from netopsd import start
 
-    raise typer.Exit(app.run(folder_of(config), tuple(overrides or ()), record) or 0)
+    raise typer.Exit(start.run(folder_of(config), tuple(overrides or ()), record) or 0)
 
 
 def demo(

@@ -106,5 +106,5 @@ def told(where: Path, start: dict[str, float]) -> Iterator[tuple[str, float]]:
     for line in (where / "daemon.log").read_text().splitlines():
         said = json.loads(line)
         after = (datetime.fromisoformat(said["at"]) - began).total_seconds()
-        if said["logger"] == "netopsd.app" and after <= start["wall_s"] + 0.1:
+        if said["logger"] in ("netopsd.start", "netopsd.app") and after <= start["wall_s"] + 0.1:
             yield said["message"].partition(",")[0], round(after, 2)
