@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,34 +56,34 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
     with connect.sane(path), _no_collection(), _one_state(connection):
         return Beliefs(
-            alarms=_keyed(connection, ALARMS, lambda alarm: alarm.key),
+            alarms=_keyed(connection, ALARMS, attrgetter("key")),
             tickets=_keyed(
                 connection,
                 TICKETS,
-                lambda ticket: ticket.id,
+                attrgetter("id"),
                 tickets.status.not_in(_FINAL),
             ),
-            devices=_keyed(connection, DEVICES, lambda device: device.name),
-            services=_keyed(connection, SERVICES, lambda service: service.service),
-            outages=_keyed(connection, OUTAGES, lambda outage: outage.id, outages.ends.is_(None)),
+            devices=_keyed(connection, DEVICES, attrgetter("name")),
+            services=_keyed(connection, SERVICES, attrgetter("service")),
+            outages=_keyed(connection, OUTAGES, attrgetter("id"), outages.ends.is_(None)),
             periods=_keyed(
-                connection, PERIODS, lambda p: (p.service, p.period), periods.ends >= since
+                connection, PERIODS, attrgetter("service", "period"), periods.ends >= since
             ),
             meters=_keyed(connection, METERS, lambda m: (m.service, str(m.resource))),
             sequences={
                 plain(name): value
                 for name, value in connection.execute("SELECT name, value FROM sequences")
             },
-            orders=_keyed(connection, ORDERS, lambda order: order.id),
+            orders=_keyed(connection, ORDERS, attrgetter("id")),
             order_items=_keyed(
                 connection,
                 ORDER_ITEMS,
-                lambda item: (item.order, item.number),
+                attrgetter("order", "number"),
                 ORDER_ITEMS.table.c.order.in_(
                     sa.select(orders.id).where(orders.state.not_in(_ENDED))
                 ),
             ),
-            ordered=_keyed(connection, ORDERED, lambda ordered: ordered.id),
+            ordered=_keyed(connection, ORDERED, attrgetter("id")),
         )
 
 
