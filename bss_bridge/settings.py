@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from bss_bridge.money import MOST_MINOR, exponent, to_minor
-from netopsd.broker import BrokerSettings, TopicRoot
+from netopsd.broker_settings import BrokerSettings, TopicRoot
 
 _ID = re.compile(r"[^\x00-\x1f\x7f|]{1,200}")
 

@@ -7,14 +7,13 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-import uvloop
 
 from bss_bridge.deliver import Deliverer, DeliverySettings
 from bss_bridge.office.connect import database_path
@@ -25,13 +24,13 @@ from bss_bridge.translate import Translator, routes
 from collectors.netconf.links import HOSTKEY_ALARM
 from collectors.snmp_poll import SnmpPoller
 from collectors.snmp_trap.listener import TrapListener
-from netopsd import __version__, garbage, journal, logs
+from netopsd import __version__, garbage, journal
 from netopsd.clock import SystemClock
 from netopsd.core.beliefs import Phase, alarm_key
 from netopsd.core.model import Batch, Input, Reconfigured, Resource, Sweep, Tick
-from netopsd.core.outcome import Outcome
+from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.restore import restore
-from netopsd.errors import BadConfiguration, StoreBroken, StoreTooNew
+from netopsd.errors import BadConfiguration
 from netopsd.metrics import Figures, Sources
 from netopsd.mqtt import MqttSide
 from netopsd.netconf import NetconfSide
@@ -54,7 +53,6 @@ from netopsd.worker import Worker
 
 log = logging.getLogger(__name__)
 
-EX_OK, EX_FAILED, EX_IOERR = 0, 1, 74  # sysexits.h: 74 makes the service manager start us anew
 PRUNE_EVERY_S = 3600.0
 HISTORY_KEPT = timedelta(days=400)
 SETTLED_S = 120.0
@@ -62,74 +60,47 @@ STALLED_S = 15.0
 RUNNING = "running.json"  # in the state folder while we run: where our own commands find us
 
 
-def run(folder: Path, overrides: Sequence[str] = (), record: Path | None = None) -> int:
-    """Run the daemon until SIGTERM or SIGINT. Returns the exit code; raises BadConfiguration."""
-    settings = load(folder, overrides)
-    garbage.tune()
-    with logs.writing(settings.log.level, settings.log.format):
-        try:
-            return uvloop.run(Daemon(settings, overrides, record).run())
-        except (StoreBroken, StoreTooNew) as broken:
-            log.critical("the store cannot be used: %s", broken)
-        except ExceptionGroup as several:
-            ours, others = several.split((StoreBroken, StoreTooNew))
-            if ours is None:
-                raise
-            # What else failed then failed of it, or does not matter beside it.
-            for error in leaves(ours):
-                log.critical("the store cannot be used: %s", error)
-            if others is not None:
-                log.error("and besides", exc_info=others)
-        return EX_IOERR
-
-
-def leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
-    """Give the exceptions of a group and of the groups in it."""
-    for error in group.exceptions:
-        if isinstance(error, ExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
-
-
 class Daemon:
-    """Every part, wired. Constructing it opens nothing; `run` does."""
+    """Every part, wired. Constructing it opens nothing; `run` does. `store` is open already."""
 
-    def __init__(self, settings: Settings, overrides: Sequence[str], record: Path | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: SqliteStore,
+        overrides: Sequence[str] = (),
+        record: Path | None = None,
+    ) -> None:
         self.settings = settings
         self._overrides = overrides
         self._record = record
         self.clock = SystemClock()
         self.notify = Notify()
         self.stop = asyncio.Event()
-        self.store = SqliteStore(settings.store_url)
+        self.store = store
         self.office = Office(database_path(settings.office_url), self.clock)
         self.recorder: Recorder | None = None
         self.opened = False
 
-    async def run(self) -> int:
-        """Open, watch until told to stop, close in order."""
-        self.settings.state.mkdir(parents=True, exist_ok=True)
+    async def run(self, beliefs: Beliefs) -> int:
+        """Go on from `beliefs`: watch until told to stop, close in order."""
         async with AsyncExitStack() as closing:
-            await self.store.open()
-            closing.push_async_callback(self.store.close)
             await self.office.open()
             closing.push_async_callback(self.office.close)
             if self._record is not None:
                 out = closing.enter_context(self._record.open("w", encoding="utf-8"))
                 self.recorder = Recorder(out)
-            await self._build(closing)
+            await self._build(closing, beliefs)
             closing.callback((self.settings.state / RUNNING).unlink, missing_ok=True)
             await self._serve()
-        return EX_OK
+        return 0
 
-    async def _build(self, closing: AsyncExitStack) -> None:
+    async def _build(self, closing: AsyncExitStack, beliefs: Beliefs) -> None:
         settings = self.settings
-        beliefs = await self.store.load()
         refuse_clashes(settings, beliefs.ordered.values())
         if self.recorder is not None:
             self.recorder.begin(settings.inventory, beliefs)
         self.world = restore(settings.inventory, beliefs)
+        log.debug("the world is drawn")
         self.opened = True
         self.series = Series(self.clock, _help(settings), every_s=_every(settings))
         self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
@@ -171,6 +142,7 @@ class Daemon:
             self.figures.poll_lateness.observe,
         )
         self.web = self._web()
+        log.debug("every part is built")
 
     def _web(self) -> WebServer:
         house = WebHouse(

@@ -13,6 +13,11 @@ YOUNG = 50_000  # objects more than before a collection: some ms
 ROUNDS = (50, 50)
 
 
+def hold() -> None:
+    """Collect nothing until `settle`: nearly all that is made at start stays."""
+    gc.disable()
+
+
 def tune() -> None:
     """Collect seldom from now on."""
     gc.set_threshold(YOUNG, *ROUNDS)
@@ -21,3 +26,4 @@ def tune() -> None:
 def settle() -> None:
     """Leave what lives now out of all collections to come."""
     gc.freeze()
+    gc.enable()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from collectors.mqtt.listener import MqttListener
-from collectors.mqtt.sites import SiteIntake
 from netopsd.ports import Clock, Inbox
 from netopsd.settings import Settings
+
+if TYPE_CHECKING:  # the client is slow to import, and most daemons have no broker
+    from collectors.mqtt.listener import MqttListener
+    from collectors.mqtt.sites import SiteIntake
 
 
 class MqttSide:
@@ -20,10 +23,14 @@ class MqttSide:
         if mqtt is None:
             return
         if collect.remote:
+            from collectors.mqtt.sites import SiteIntake
+
             self._intake = SiteIntake(
                 mqtt, mqtt.root, polled_there(settings), clock, settings.state, collect.heartbeat_s
             )
         if mqtt.topic:
+            from collectors.mqtt.listener import MqttListener
+
             self._listener = MqttListener(mqtt, frozenset(settings.inventory.devices), clock)
 
     async def run(self, inbox: Inbox) -> None:

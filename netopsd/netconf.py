@@ -10,7 +10,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from collectors.netconf import plain
 from collectors.netconf.listener import NetconfListener
 from collectors.netconf.notification import Meaning
 from collectors.netconf.poller import NetconfPoller
@@ -49,7 +48,11 @@ class NetconfSide:
         self._settings = settings
         targets = settings.netconf_devices.targets
         self._plain = [t for t in targets.values() if t.transport == "ncclient"]
-        self._worker = Worker(plain.HANDLER, self._clock) if self._plain else None
+        self._worker: Worker | None = None
+        if self._plain:
+            from collectors.netconf import plain  # and with it paramiko
+
+            self._worker = Worker(plain.HANDLER, self._clock)
         views = {view.name: view for view in settings.views.view}
         self.poller = NetconfPoller(
             settings.netconf,
@@ -120,6 +123,8 @@ class NetconfSide:
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             if self._worker is not None:
+                from collectors.netconf import plain
+
                 setup = plain.setup(self._plain, self._settings.netconf)
                 tasks.create_task(self._worker.run(setup))
             tasks.create_task(self.listener.listen(self._inbox))

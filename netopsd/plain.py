@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 Codecs = Mapping[type, Callable[[Any], Any]]
@@ -149,7 +150,7 @@ def _hints(kind: type) -> dict[str, Any]:
     """The annotations of a dataclass as types; some are named only for type checkers there."""
     from netopsd.core import ordered
 
-    hints = typing.get_type_hints(kind, localns=vars(ordered))
+    hints = typing.get_type_hints(kind, localns={**vars(ordered), "np": np, "NDArray": NDArray})
     return {spec.name: hints[spec.name] for spec in dataclasses.fields(kind)}
 
 

@@ -14,6 +14,8 @@ from sqlmodel import Field, Index, SQLModel, UniqueConstraint
 class Row(SQLModel, registry=registry()):
     """Base of the office's tables, which share no metadata with those of the daemon's store."""
 
+    model_config = {"defer_build": True}  # never validated, so pydantic need not learn how
+
 
 class Received(Row, table=True):
     """Every message ever taken. Its key is permanent: a repeat is known years later."""

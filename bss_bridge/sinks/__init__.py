@@ -1,4 +1,7 @@
-"""Where messages go. `build` makes the sink of a setting; a sink opens what it needs when used."""
+"""Where messages go. `build` makes the sink of a setting; a sink opens what it needs when used.
+
+The clients of the protocols are slow to import: each comes with the first sink of its kind.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from bss_bridge.settings import (
 )
 from bss_bridge.sinks.file import FileSink
 from bss_bridge.sinks.office import OfficeSink
-from bss_bridge.sinks.smtp import SmtpSink
-from bss_bridge.sinks.webhook import WebhookSink
 from netopsd.ports import Clock, Sink
 
 
@@ -26,10 +27,14 @@ def build(settings: SinkSettings, office: Office, clock: Clock) -> Sink:
         case FileSinkSettings():
             return FileSink(settings.path)
         case WebhookSinkSettings():
+            from bss_bridge.sinks.webhook import WebhookSink
+
             return WebhookSink(settings, clock)
         case SmtpSinkSettings():
+            from bss_bridge.sinks.smtp import SmtpSink
+
             return SmtpSink(settings)
         case MqttSinkSettings():
-            from bss_bridge.sinks.mqtt import MqttSink  # paho is slow to import
+            from bss_bridge.sinks.mqtt import MqttSink
 
             return MqttSink(settings)

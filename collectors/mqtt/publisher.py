@@ -17,7 +17,8 @@ from collectors.mqtt import topics, wire
 from collectors.mqtt.bounded import BadPayload
 from collectors.mqtt.members import Members
 from collectors.mqtt.spool import Cursor, Spool
-from netopsd.broker import BrokerGone, BrokerSettings, Heard, Link, NotTaken, Will
+from netopsd.broker import BrokerGone, Heard, Link, NotTaken, Will
+from netopsd.broker_settings import BrokerSettings
 from netopsd.ports import Clock
 
 log = logging.getLogger(__name__)

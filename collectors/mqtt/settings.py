@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from netopsd.broker import BrokerSettings, TopicRoot
+from netopsd.broker_settings import BrokerSettings, TopicRoot
 
 LEVEL = re.compile(r"\{(\d{1,2})\}")
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]

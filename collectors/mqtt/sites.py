@@ -22,7 +22,8 @@ from collectors.mqtt.publisher import BACKOFF_S
 from collectors.mqtt.streams import Streams, Verdict
 from collectors.mqtt.topics import Collector
 from collectors.mqtt.watchmen import Watchmen
-from netopsd.broker import BrokerGone, BrokerSettings, Heard, Link, NotTaken
+from netopsd.broker import BrokerGone, Heard, Link, NotTaken
+from netopsd.broker_settings import BrokerSettings
 from netopsd.core.model import Batch, Event, Events
 from netopsd.ports import Clock, Inbox
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree
 
-from collectors.netconf import links, operations, transport
+from collectors.netconf import links, operations
 from collectors.netconf.document import Element, Vocabulary
 from collectors.netconf.errors import NetconfError, RpcRefused
 from collectors.netconf.session import Session
@@ -209,6 +209,8 @@ class Change:
         """Return the session, a new one where there is none or it has ended."""
         if self._session is not None and self._session.error is None:
             return self._session
+        from collectors.netconf import transport
+
         self._locked.clear()
         target = self.plan.target
         most = self._settings.step_s

@@ -5,10 +5,10 @@ from __future__ import annotations
 import zlib
 
 from collectors.netconf import operations
+from collectors.netconf.door import Door
 from collectors.netconf.errors import HostKeyChanged
 from collectors.netconf.session import Limits
 from collectors.netconf.settings import NetconfSettings, NetconfTarget
-from collectors.netconf.transport import Door
 from netopsd.core.model import Event
 from netopsd.ports import Clock
 

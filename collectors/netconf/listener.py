@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from collectors.netconf import notification, operations, transport
+from collectors.netconf import notification, operations
 from collectors.netconf.document import Element, Vocabulary
 from collectors.netconf.errors import (
     BadReply,
@@ -162,6 +162,8 @@ class NetconfListener:
 
     async def _session(self, ear: _Ear, inbox: Inbox) -> None:
         """Subscribe and listen until the session ends. Raises NetconfError, always."""
+        from collectors.netconf import transport
+
         heap = _Heap(self._settings.queue)
         session = heap.session = Session(
             ear.target.name,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from collectors.netconf import operations, plain, transport
+from collectors.netconf import operations
 from collectors.netconf.document import Element, Vocabulary
 from collectors.netconf.errors import (
     HostKeyChanged,
@@ -186,6 +186,8 @@ class NetconfPoller:
 
     async def _ask_worker(self, link: Link, seen: _Seen) -> None:
         """Have the worker process look by ncclient's own transport. Raises NetconfError."""
+        from collectors.netconf import plain  # and with it paramiko
+
         name = link.target.name
         if self._worker is None:
             raise NotConnected(f'{name}: transport "ncclient" has no worker process')
@@ -223,6 +225,8 @@ class NetconfPoller:
         if link.session is not None and link.session.error is None:
             return link.session
         link.session = None
+        from collectors.netconf import transport
+
         session = Session(
             link.target.name,
             handler=link.handler,

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from collectors.netconf.errors import BadRequest
 from collectors.netconf.operations import device_handler
-from collectors.netconf.transport import fingerprint
 from collectors.netconf.views import (
     ColumnSpec,
     EventSpec,
@@ -33,6 +32,8 @@ __all__ = [
 
 
 def _host_key(said: str) -> str:
+    from collectors.netconf.transport import fingerprint
+
     fingerprint(said)
     return said
 

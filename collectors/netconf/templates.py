@@ -12,15 +12,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
 from lxml import etree
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collectors.netconf.document import NETCONF, Element, hardened
 from collectors.netconf.errors import BadRequest
+
+if TYPE_CHECKING:  # slow to import, and most daemons have no templates
+    from jinja2.sandbox import SandboxedEnvironment
 
 OPERATION = f"{{{NETCONF}}}operation"
 GONE = frozenset({"remove", "delete"})
@@ -158,6 +159,9 @@ class Template:
 
     @cached_property
     def _environment(self) -> SandboxedEnvironment:
+        from jinja2 import StrictUndefined
+        from jinja2.sandbox import SandboxedEnvironment
+
         return SandboxedEnvironment(
             undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
@@ -226,6 +230,8 @@ class Template:
             raise BadRequest(f"template {self.name} does not render XML: {error}") from None
 
     def _render(self, text: str, scope: Mapping[str, Any], escape: bool = True) -> str:
+        from jinja2 import TemplateError
+
         environment = self._environment if escape else self._environment.overlay(autoescape=False)
         try:
             rendered = environment.from_string(text).render(scope)

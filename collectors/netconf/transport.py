@@ -2,40 +2,23 @@
 
 Keys: only those pinned for the device. No agent, no key search, no ssh_config, no known_hosts of
 the machine, no compression. The device may not send us a second user prompt or a tunnel.
+
+asyncssh takes a tenth of a second to import: who connects imports this module when he does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 import asyncssh
-from pydantic import SecretStr
 
+from collectors.netconf.door import Door
 from collectors.netconf.errors import HostKeyChanged, LoginRefused, NotConnected
 from collectors.netconf.session import Session
 
 WINDOW = 512 * 1024  # bytes a device may send us ahead of our reading
 MAX_PACKET = 32 * 1024
 PER_TURN = 64 * 1024  # bytes of one session read as XML in one turn of the loop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """Where a device is and how to get in. Secrets are opened only while connecting."""
-
-    device: str
-    address: str
-    port: int
-    username: str
-    password: SecretStr | None = None
-    private_key: SecretStr | None = None  # the key itself, OpenSSH or PEM
-    passphrase: SecretStr | None = None
-    host_keys: tuple[str, ...]  # "ssh-ed25519 AAAA…" or "SHA256:…"
-    subsystems: tuple[str, ...] = ("netconf",)
-    connect_s: float = 15.0
-    keepalive_s: float = 30.0
-    legacy: tuple[str, ...] = field(default=())  # extra algorithms, such as "ssh-rsa"
 
 
 class _Channel(asyncssh.SSHClientSession[bytes]):

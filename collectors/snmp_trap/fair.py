@@ -76,15 +76,15 @@ class Sources:
         self._networks: dict[str, Bucket] = {}
         self.by_host: dict[str, Source] = {}
         for address in dict.fromkeys((*devices, *forwarders)):
-            plain = str(ipaddress.ip_address(address))
+            # One spelling: that of the kernel. Of IPv4 there is only one.
+            plain = str(ipaddress.ip_address(address)) if ":" in address else address
             source = self._source(plain, devices.get(address, ""), True)
             self.by_host[plain] = source
             if ":" not in plain:
                 self.by_host[f"::ffff:{plain}"] = source
 
     def _source(self, address: str, device: str, known: bool) -> Source:
-        prefix = 64 if ":" in address else 24
-        net = str(ipaddress.ip_network(f"{address.partition('%')[0]}/{prefix}", strict=False))
+        net = _network(address)
         bucket = self._networks.setdefault(net, Bucket(self._network_rate))
         return Source(address, device, known, self._rate, bucket)
 
@@ -101,6 +101,13 @@ class Sources:
         self.by_host[host] = source
         self._count += 1
         return source
+
+
+def _network(address: str) -> str:
+    """Return a name of the /24 or, of IPv6, the /64 an address is in."""
+    if ":" not in address:
+        return address.rpartition(".")[0]
+    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
 
 
 class Backlog:

@@ -33,9 +33,12 @@ def run(
 
     Example: netopsd run --config /etc/netopsd --set log.level=debug
     """
-    from netopsd import app
+    from netopsd import garbage
 
-    raise typer.Exit(app.run(folder_of(config), tuple(overrides or ()), record) or 0)
+    garbage.hold()
+    from netopsd import start
+
+    raise typer.Exit(start.run(folder_of(config), tuple(overrides or ()), record) or 0)
 
 
 def demo(
@@ -64,6 +67,9 @@ def check(config: Config = None, overrides: Overrides = None, as_json: Json = Fa
 
     Example: netopsd check --config /etc/netopsd
     """
+    from netopsd import garbage
+
+    garbage.hold()  # ten thousand devices are soon checked, and then we end
     from netopsd.cli.show import as_json as print_json
     from netopsd.settings import load
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from netopsd.core.world import World
@@ -22,6 +22,14 @@ def put(world: World, at: datetime, what: str, key: str) -> None:
         second = max(second, int(last.timestamp()) + 1)
     # What is due in one second hangs together like a list in Lisp: a storm puts thousands there.
     world.due[second] = ((what, key), world.due.get(second) or ())
+
+
+def fill(world: World, items: Iterable[tuple[datetime, str, str]]) -> None:
+    """Ask for each (`what`, `key`) in a world that is being restored: no tick, nothing below."""
+    due = world.due.own
+    for at, what, key in items:
+        second = math.ceil(at.timestamp())
+        due[second] = ((what, key), due.get(second, ()))
 
 
 def take(world: World, since: datetime | None, now: datetime) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy is slow to import, and a name here needs it not
+    import numpy as np
+    from numpy.typing import NDArray
 
-if TYPE_CHECKING:
     from netopsd.core.fleet import Fleet
     from netopsd.core.inventory import Inventory
     from netopsd.core.ordered import Order, OrderItem, Progress, Saved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import datetime
 
@@ -34,8 +35,10 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
             _end_service(world, name, at)
     world.inventory = world.out.inventory = inventory
     world.index = world.out.index = Index.of(inventory)
-    for _, alarm in tuple(world.alarms.items()):
-        if alarm.phase is Phase.ACTIVE and (why := _orphaned(world, alarm)):
+    ruled = {table: {t.alarm for t in rules} for table, rules in world.index.thresholds.items()}
+    active = [alarm for _, alarm in world.alarms.items() if alarm.phase is Phase.ACTIVE]
+    for alarm in active:
+        if why := _orphaned(world, alarm, ruled):
             alarms.end(world, alarm, at, why, by="configuration")
     for name, state in tuple(world.devices.items()):
         if name not in inventory.devices and state.reach is not Reach.NEW:
@@ -44,22 +47,25 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     mark_windows(world, at)
 
 
-def _orphaned(world: World, alarm: Alarm) -> str:
-    """Return why nobody is left who could end this alarm, "" where somebody is."""
-    resource, inventory = alarm.resource, world.inventory
+def _orphaned(world: World, alarm: Alarm, ruled: Mapping[str, Set[str]]) -> str:
+    """Return why nobody is left who could end this alarm, "" where somebody is.
+
+    `ruled` are the alarm types of the thresholds, by table.
+    """
+    resource = alarm.resource
     if resource.device == alarms.OURSELVES.device:
         return ""
-    device = inventory.devices.get(resource.device)
+    device = world.inventory.devices.get(resource.device)
     if device is None:
         return "the device is no longer configured"
     if alarm.alarm == reach.SESSION_LOST and alarm.qualifier not in device.sources:
         return f"it is no longer looked at by {alarm.qualifier}"
     if alarm.alarm == missing.ALARM and resource not in world.index.resources.get(device.name, ()):
         return "no service rests on it any more"
+    if alarm.alarm in ruled.get(resource.table, ()) or alarm.alarm in world.index.event_alarms:
+        return ""
     of_a_rule = alarm.source == "trap" or (alarm.source == "poll" and resource.table)
-    rules = (t.alarm for t in world.index.thresholds.get(resource.table, ()))
-    ruled = alarm.alarm in world.index.event_alarms or alarm.alarm in rules
-    return "its rule is no longer configured" if of_a_rule and not ruled else ""
+    return "its rule is no longer configured" if of_a_rule else ""
 
 
 def put_service(world: World, service: Service, at: datetime) -> None:
@@ -117,9 +123,12 @@ def _end_service(world: World, name: str, at: datetime) -> None:
 def mark_windows(world: World, at: datetime) -> None:
     """Mark alarms that now fall into maintenance, lift marks that no longer hold, plan the next."""
     windows = world.inventory.windows
-    for _, alarm in tuple(world.alarms.items()):
-        if alarm.phase is not Phase.ACTIVE:
-            continue
+    marked = [
+        alarm
+        for _, alarm in world.alarms.items()
+        if (windows or alarm.maintenance) and alarm.phase is Phase.ACTIVE
+    ]
+    for alarm in marked:
         window = maintenance.for_device(world.inventory, alarm.resource.device, at)
         if window != alarm.maintenance:
             why = f"planned: {window}" if window else f"{alarm.maintenance} is over"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from netopsd.core import agenda, flap
@@ -10,16 +12,21 @@ from netopsd.core.inventory import Inventory
 from netopsd.core.outcome import Beliefs
 from netopsd.core.world import World
 
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+
 
 def restore(inventory: Inventory, beliefs: Beliefs | None = None) -> World:
     """Return the world as of `beliefs` (None: nothing yet) under `inventory`."""
     world = World.of(inventory, beliefs)
-    for alarm in world.alarms.own.values():
-        _index_alarm(world, alarm)
+    active = [a for a in world.alarms.own.values() if a.phase is Phase.ACTIVE]
+    world.by_device.own = _keys_by((alarm.resource.device, alarm) for alarm in active)
+    world.symptoms.own = _keys_by((alarm.root, alarm) for alarm in active if alarm.root)
+    agenda.fill(world, _plans(world, active))
+    ticket_of = world.ticket_of.own
     for ticket in world.tickets.own.values():
         if ticket.status in FINAL:
             continue
-        world.ticket_of[ticket.cause] = ticket.id
+        ticket_of[ticket.cause] = ticket.id
         if ticket.status is TicketStatus.RESOLVED and ticket.resolved_at is not None:
             wait = timedelta(seconds=inventory.policy.ticket_close_s)
             agenda.put(world, ticket.resolved_at + wait, "close", ticket.id)
@@ -29,24 +36,26 @@ def restore(inventory: Inventory, beliefs: Beliefs | None = None) -> World:
     return world
 
 
-def _index_alarm(world: World, alarm: Alarm) -> None:
-    if alarm.shelved_until is not None:
-        agenda.put(world, alarm.shelved_until, "unshelve", alarm.key)
-    if alarm.phase is not Phase.ACTIVE:
-        return
-    policy = world.inventory.policy
-    device = alarm.resource.device
-    world.by_device[device] = (world.by_device.get(device) or frozenset()) | {alarm.key}
-    if alarm.root:
-        world.symptoms[alarm.root] = (world.symptoms.get(alarm.root) or frozenset()) | {alarm.key}
-    raised = alarm.raised_at or datetime.fromtimestamp(0, UTC)
-    agenda.put(world, raised + timedelta(seconds=policy.ticket_hold_s), "ticket", alarm.key)
-    if alarm.flapping and alarm.flap_at is not None:
-        when = flap.steady_at(alarm.flap_weight, alarm.flap_at, policy)
-        agenda.put(world, when, "steady", alarm.key)
-    rule = world.index.event_alarms.get(alarm.alarm)
-    if rule is not None and rule.momentary:
-        stays = timedelta(seconds=rule.momentary_s)
-        agenda.put(world, alarm.changed_at + stays, "momentary", alarm.key)
-    elif alarm.alarm == "device-restarted":
-        agenda.put(world, alarm.changed_at + timedelta(seconds=300), "momentary", alarm.key)
+def _keys_by(pairs: Iterable[tuple[str, Alarm]]) -> dict[str, frozenset[str]]:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name, alarm in pairs:
+        groups[name].append(alarm.key)
+    return {name: frozenset(keys) for name, keys in groups.items()}
+
+
+def _plans(world: World, active: Iterable[Alarm]) -> Iterator[tuple[datetime, str, str]]:
+    """Yield when which alarm is to be judged again, and for what."""
+    for alarm in world.alarms.own.values():
+        if alarm.shelved_until is not None:
+            yield alarm.shelved_until, "unshelve", alarm.key
+    policy, rules = world.inventory.policy, world.index.event_alarms
+    hold = timedelta(seconds=policy.ticket_hold_s)
+    for alarm in active:
+        yield (alarm.raised_at or LONG_AGO) + hold, "ticket", alarm.key
+        if alarm.flapping and alarm.flap_at is not None:
+            yield flap.steady_at(alarm.flap_weight, alarm.flap_at, policy), "steady", alarm.key
+        rule = rules.get(alarm.alarm)
+        if rule is not None and rule.momentary:
+            yield alarm.changed_at + timedelta(seconds=rule.momentary_s), "momentary", alarm.key
+        elif alarm.alarm == "device-restarted":
+            yield alarm.changed_at + timedelta(seconds=300), "momentary", alarm.key

@@ -7,7 +7,8 @@ is filled, and then becomes the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
@@ -32,19 +33,20 @@ def _plan(kind: Any) -> _Plan:
     return _Plan(type(kind.__name__, (), {"__slots__": slots}), names, attrgetter(*names))
 
 
-def made(kind: type[T], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[T]:
-    """Return one value of `kind` per row; `names` are all its fields, in the order of a row."""
+def made(kind: type[T], columns: Mapping[str, Iterable[Any]], many: int) -> list[T]:
+    """Return `many` values of `kind`, one column of values per field.
+
+    A slot can be set through its class, frozen or not: a column at a time, all of it in C. Raises
+    TypeError for other columns than fields, ValueError for a column that is too short.
+    """
     of: Any = kind  # (mypy: no type variable is hashable)
-    twin, known, _ = _plan(of)
-    if set(names) != set(known):
-        raise TypeError(f"{kind.__name__} has other fields than {', '.join(names)}")
-    values: list[Any] = []
-    for row in rows:
-        one: Any = twin()
-        for name, field in zip(names, row):  # noqa: B905  (as above)
-            setattr(one, name, field)
-        one.__class__ = kind
-        values.append(one)
+    if set(columns) != set(_plan(of).names):
+        raise TypeError(f"{kind.__name__} has other fields than {', '.join(columns)}")
+    values: list[T] = [of.__new__(of) for _ in range(many)]
+    for name, column in columns.items():
+        deque(map(getattr(of, name).__set__, values, column), maxlen=0)
+        if values and not hasattr(values[-1], name):
+            raise ValueError(f"fewer than {many} values of {name}")
     return values
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jinja2 import TemplateError
-from jinja2.sandbox import SandboxedEnvironment
-
 from collectors.netconf.templates import Template, TemplateFile
 from netopsd.settings.checks import validate
 from netopsd.settings.files import Source
@@ -35,6 +32,9 @@ def read_templates(reading: Reading, folder: str) -> Mapping[str, Template]:
 
 def _text(reading: Reading, file: str, problems: Problems) -> str | None:
     """Return the text of a template, None where it is not there or is none."""
+    from jinja2 import TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
+
     source = Source(file=file, text="", data={})
     try:
         path = reading.folder / file

@@ -35,7 +35,7 @@ class Common(BaseModel):
     tables: tuple[Name, ...] | None = None
     site: Text | None = None
     upstream: tuple[Text, ...] | None = None
-    labels: dict[Name, Text] = {}
+    labels: dict[Name, Text] = Field(default_factory=dict)  # pydantic would copy a {} dearly
     snmp: Bool | None = None
     netconf: Netconf | None = None
     mqtt: Bool | None = None
@@ -105,6 +105,7 @@ def entries(
     Doubled names and addresses are noted. A template that is None has mistakes of its own.
     """
     defaults, builtin = layers
+    above: dict[str | None, dict[str, Any]] = {}  # what rows of a template inherit
     found = []
     for i, row in rows:
         at: KeyPath = ("device", i)
@@ -112,40 +113,63 @@ def entries(
         if row.template and row.template not in templates:
             what = f"unknown template {quote(row.template)}"
             problems.unknown(source, (*at, "template"), what, row.template, list(templates))
-        chain = (row, template, defaults) if template else (row, defaults)
-        found.append(_entry(at, row, chain, builtin))
+        if row.template not in above:
+            chain = (template, defaults) if template else (defaults,)
+            above[row.template] = _inherited(chain, builtin)
+        found.append(_entry(at, row, above[row.template]))
     _note_doubles(found, source, problems)
     return found
 
 
-def _entry(at: KeyPath, row: Row, layers: Sequence[Common], builtin: Builtin) -> Entry:
-    def first(key: str, otherwise: Any) -> Any:
-        for layer in layers:
-            value = getattr(layer, key)
-            if value is not None:
-                return value
-        return otherwise
-
+def _inherited(layers: Sequence[Common], builtin: Builtin) -> dict[str, Any]:
+    """Return the value of every key that a device may leave to its template or [defaults]."""
+    found: dict[str, Any] = {
+        "port": builtin.port,
+        "credentials": "",
+        "interval": builtin.interval_s,
+        "timeout": builtin.timeout_s,
+        "retries": builtin.retries,
+        "engine": "auto",
+        "any_source": False,
+        "tables": builtin.tables,
+        "site": "",
+        "upstream": (),
+        "snmp": True,
+        "netconf": None,
+        "mqtt": False,
+    }
     labels: dict[str, str] = {}
     for layer in reversed(layers):
-        labels.update(layer.labels)
-    asked_by_snmp = first("snmp", True)  # false: not even where [defaults] has credentials
+        found |= _said(layer)
+        labels |= layer.labels
+    return found | {"labels": labels}
+
+
+def _said(layer: Common) -> dict[str, Any]:
+    """Return what a layer says itself, labels apart."""
+    said = ((key, getattr(layer, key)) for key in layer.model_fields_set)
+    return {key: value for key, value in said if value is not None and key != "labels"}
+
+
+def _entry(at: KeyPath, row: Row, above: Mapping[str, Any]) -> Entry:
+    found = {**above, **_said(row)}
     return Entry(
         at=at,
         row=row,
-        port=first("port", builtin.port),
-        credentials=first("credentials", "") if asked_by_snmp else "",
-        interval_s=first("interval", builtin.interval_s),
-        timeout_s=first("timeout", builtin.timeout_s),
-        retries=first("retries", builtin.retries),
-        engine=first("engine", "auto"),
-        any_source=first("any_source", False),
-        tables=first("tables", builtin.tables),
-        site=first("site", ""),
-        upstream=first("upstream", ()),
-        labels=labels,
-        netconf=first("netconf", None),
-        mqtt=first("mqtt", False),
+        port=found["port"],
+        # snmp = false: not even where [defaults] has credentials
+        credentials=found["credentials"] if found["snmp"] else "",
+        interval_s=found["interval"],
+        timeout_s=found["timeout"],
+        retries=found["retries"],
+        engine=found["engine"],
+        any_source=found["any_source"],
+        tables=found["tables"],
+        site=found["site"],
+        upstream=found["upstream"],
+        labels={**above["labels"], **row.labels} if row.labels else above["labels"],
+        netconf=found["netconf"],
+        mqtt=found["mqtt"],
     )
 
 
@@ -282,7 +306,7 @@ def _note_cycles(
     devices: Mapping[str, Device], at: Mapping[str, KeyPath], source: Source, problems: Problems
 ) -> None:
     """Note each cycle of upstreams once. Depth first, without recursion: chains may be long."""
-    done: set[str] = set()
+    done = {name for name, device in devices.items() if not device.upstream}
     for start in devices:
         trail: list[str] = []
         on_trail: dict[str, int] = {}

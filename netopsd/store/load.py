@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +18,9 @@ from netopsd.core.beliefs import FINAL
 from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs
 from netopsd.store import connect
+from netopsd.store.columns import columns
 from netopsd.store.merge import ZONES_APART
-from netopsd.store.shape import Shape, micros, plain, statement
+from netopsd.store.shape import Shape, micros, plain
 from netopsd.store.shapes import (
     ALARMS,
     DEVICES,
@@ -52,36 +54,36 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     orders = ORDERS.table.c
     newest = sa.select(sa.func.max(periods.starts)).scalar_subquery()
     since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
-    with connect.sane(path), _no_collection():
+    with connect.sane(path), _no_collection(), _one_state(connection):
         return Beliefs(
-            alarms=_keyed(connection, ALARMS, lambda alarm: alarm.key),
+            alarms=_keyed(connection, ALARMS, attrgetter("key")),
             tickets=_keyed(
                 connection,
                 TICKETS,
-                lambda ticket: ticket.id,
+                attrgetter("id"),
                 tickets.status.not_in(_FINAL),
             ),
-            devices=_keyed(connection, DEVICES, lambda device: device.name),
-            services=_keyed(connection, SERVICES, lambda service: service.service),
-            outages=_keyed(connection, OUTAGES, lambda outage: outage.id, outages.ends.is_(None)),
+            devices=_keyed(connection, DEVICES, attrgetter("name")),
+            services=_keyed(connection, SERVICES, attrgetter("service")),
+            outages=_keyed(connection, OUTAGES, attrgetter("id"), outages.ends.is_(None)),
             periods=_keyed(
-                connection, PERIODS, lambda p: (p.service, p.period), periods.ends >= since
+                connection, PERIODS, attrgetter("service", "period"), periods.ends >= since
             ),
             meters=_keyed(connection, METERS, lambda m: (m.service, str(m.resource))),
             sequences={
                 plain(name): value
                 for name, value in connection.execute("SELECT name, value FROM sequences")
             },
-            orders=_keyed(connection, ORDERS, lambda order: order.id),
+            orders=_keyed(connection, ORDERS, attrgetter("id")),
             order_items=_keyed(
                 connection,
                 ORDER_ITEMS,
-                lambda item: (item.order, item.number),
+                attrgetter("order", "number"),
                 ORDER_ITEMS.table.c.order.in_(
                     sa.select(orders.id).where(orders.state.not_in(_ENDED))
                 ),
             ),
-            ordered=_keyed(connection, ORDERED, lambda ordered: ordered.id),
+            ordered=_keyed(connection, ORDERED, attrgetter("id")),
         )
 
 
@@ -97,16 +99,24 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read all tables, and all columns of each, as of one moment."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")  # nothing was written
+
+
 def _keyed(
     connection: sqlite3.Connection,
     shape: Shape[B],
     key: Callable[[B], Any],
     where: sa.ColumnElement[bool] | None = None,
 ) -> dict[Any, B]:
-    query = shape.select.order_by(sa.literal_column("rowid"))
-    if where is not None:
-        query = query.where(where)
-    beliefs = shape.beliefs(connection.execute(statement(query)))
+    query = shape.select if where is None else shape.select.where(where)
+    beliefs = shape.of_columns(columns(connection, query))
     return dict(zip(map(key, beliefs), beliefs, strict=True))
 
 

@@ -49,7 +49,21 @@ def instant(at: int) -> datetime:
 
 
 def _instant_or_none(at: int | None) -> datetime | None:
-    return None if at is None else EPOCH + timedelta(0, 0, at)
+    return None if at is None else instant(at)
+
+
+class _Instants(dict[Any, Any]):
+    """Instants by their microseconds, each made once: most alarms tell one moment several times."""
+
+    def __missing__(self, at: int) -> datetime:
+        made = self[at] = instant(at)
+        return made
+
+    def of(self, column: Sequence[int | None], convert: Any) -> Iterator[Any]:
+        """Return what `convert` makes of a column of times. Raises TypeError where one lacks."""
+        if None in column:
+            self[None] = convert(None)
+        return map(self.__getitem__, column)
 
 
 def plain(text: str | bytes) -> str:
@@ -129,7 +143,7 @@ def _column(name: str, hint: Any, kept_as: type) -> Column:
     if optional and hint is float:
         into = _number
     elif optional and hint is datetime:
-        into, out = _maybe(micros), _instant_or_none  # most of a load's time is here
+        into, out = _maybe(micros), _instant_or_none
     elif optional:
         into, out = into and _maybe(into), out and _maybe(out)
     return Column(name, name, into, out)
@@ -169,6 +183,7 @@ class Shape(Generic[B]):
         self.columns = columns
         self._check()
         self._get = attrgetter(*(column.path for column in columns))
+        self._texts = {i for i, c in enumerate(columns) if _is_text(self.table.c[c.name])}
         self._into = [(i, c.into) for i, c in enumerate(columns) if c.into is not None]
         self.select = sa.select(*(self.table.c[name] for name in self.names))
         self.insert = _insert(self.table.name, [column.name for column in columns])
@@ -206,20 +221,31 @@ class Shape(Generic[B]):
 
     def beliefs(self, rows: Iterable[Sequence[Any]]) -> list[B]:
         """Return the beliefs of rows selected by `select`. Raises ValueError for a damaged one."""
-        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        return self.of_columns(list(zip(*rows, strict=True)))
+
+    def of_columns(self, columns: Sequence[Sequence[Any]]) -> list[B]:
+        """Return the beliefs of the columns that `select` asks for. Raises as `beliefs` does."""
         if not columns:
             return []
-        for i, column in enumerate(columns):
-            if bytes in set(map(type, column)):
-                columns[i] = [plain(v) if isinstance(v, bytes) else v for v in column]
-            if (convert := self.columns[i].out) is not None:
-                columns[i] = map(convert, columns[i])
-        values = [
-            columns[first] if many == 1 else map(Resource, *columns[first : first + many])
-            for _, first, many in self.fields
-        ]
-        names = [name for name, _, _ in self.fields]
-        return made(self.belief, names, zip(*values, strict=True))
+        many = len(columns[0])
+        instants = _Instants()
+        read = [self._read(i, column, instants) for i, column in enumerate(columns)]
+        values = {
+            name: read[first]
+            if wide == 1
+            else made(Resource, dict(zip(_PARTS, read[first : first + wide], strict=True)), many)
+            for name, first, wide in self.fields
+        }
+        return made(self.belief, values, many)
+
+    def _read(self, i: int, column: Sequence[Any], instants: _Instants) -> Iterable[Any]:
+        """Return the values of column `i` as its field has them."""
+        convert = self.columns[i].out
+        if convert is instant or convert is _instant_or_none:
+            return instants.of(column, convert)
+        if i in self._texts and bytes in set(map(type, column)):
+            column = [plain(v) if isinstance(v, bytes) else v for v in column]
+        return column if convert is None else map(convert, column)
 
 
 def _hints(belief: type) -> list[tuple[str, Any]]:
@@ -232,8 +258,12 @@ def _columns(name: str, hint: Any, table: sa.Table) -> list[Column]:
         return [Column(f"{name}_{part}", f"{name}.{part}", None, None) for part in _PARTS]
     if name not in table.c:
         return [Column(name, name, None, None)]  # the check names it
-    kept = table.c[name].type
-    return [_column(name, hint, str if isinstance(kept, AutoString) else kept.python_type)]
+    kept = table.c[name]
+    return [_column(name, hint, str if _is_text(kept) else kept.type.python_type)]
+
+
+def _is_text(column: sa.Column[Any]) -> bool:
+    return isinstance(column.type, AutoString)
 
 
 def _insert(table: str, names: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ APPLICATION_ID = 0x6E6F7073  # "nops": PRAGMA application_id of our files
 class Row(SQLModel):
     """Base of all tables; its metadata is the schema."""
 
+    model_config = {"defer_build": True}  # never validated, so pydantic need not learn how
     metadata: ClassVar[sa.MetaData] = sa.MetaData()
     __tablename__: ClassVar[Any]
 

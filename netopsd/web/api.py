@@ -27,8 +27,11 @@ from netopsd.web.words import (
 
 MOST_MESSAGES = 100_000
 
+PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+# FastAPI builds each `model` anew for each route: one of ten makes the schema known.
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 421, 422, 503, 504)
+    400: {"model": Problem},
+    **{status: {"content": PROBLEM} for status in (401, 403, 404, 409, 413, 421, 422, 503, 504)},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bss_bridge.settings import FileSinkSettings, WebhookSinkSettings
 from netopsd.core.beliefs import Severity
@@ -23,6 +26,7 @@ from netopsd.settings import Settings, load
 from netopsd.settings.describing import HIDDEN, describe, to_toml
 from netopsd.settings.files import index_lines
 from netopsd.settings.loading import load_places
+from netopsd.settings.words import address
 from simulators.front import known_key
 from simulators.reading import read
 
@@ -524,3 +528,18 @@ only_when = { alarmCleared = 0 }
     edit(folder, "rules.toml", "alarmSeverity", "alarmSeverty")
     (told,) = problems(folder)
     assert 'Did you mean "alarmSeverity"?' in told
+
+
+@given(st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){2,4}\n?", fullmatch=True))
+@example("255.255.255.255")
+@example("1.2.3.04")
+@example("01.2.3.4")
+@example("1.2.3.٤")
+def test_an_ipv4_address_is_what_ipaddress_takes_for_one(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="not an IP address"):
+            address(text)
+    else:
+        assert address(text) == text

@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from collectors.netconf import operations
 from collectors.netconf.document import Vocabulary
+from collectors.netconf.door import Door
 from collectors.netconf.parse import Collector, Layouts
 from collectors.netconf.poller import NetconfPoller, question
 from collectors.netconf.session import Session
@@ -31,7 +32,7 @@ from collectors.netconf.settings import (
     NetconfTarget,
     ViewSpec,
 )
-from collectors.netconf.transport import Door, connect
+from collectors.netconf.transport import connect
 from collectors.netconf.views import Plan
 from netopsd.clock import SystemClock
 

@@ -62,8 +62,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def alarm(number: int, at: datetime, phase: Phase, occurrence: int) -> Alarm:
-    resource = Resource(f"gw-{number % 10_000:05}", "if", f"ge-0/0/{number // 10_000}")
+def alarm(number: int, at: datetime, phase: Phase, occurrence: int, devices: int = 10_000) -> Alarm:
+    resource = Resource(f"gw-{number % devices:05}", "if", f"ge-0/0/{number // devices}")
     return Alarm(
         key=f"{resource}!link-down",
         resource=resource,
@@ -82,9 +82,11 @@ def alarm(number: int, at: datetime, phase: Phase, occurrence: int) -> Alarm:
     )
 
 
-def outcome(number: int, at: datetime, phase: Phase, occurrence: int = 1) -> Outcome:
+def outcome(
+    number: int, at: datetime, phase: Phase, occurrence: int = 1, devices: int = 10_000
+) -> Outcome:
     """What one raise or clear changes: the alarm and a line of its history."""
-    one = alarm(number, at, phase, occurrence)
+    one = alarm(number, at, phase, occurrence, devices)
     change = Change(
         alarm=one.key,
         occurrence=occurrence,

@@ -13,7 +13,8 @@ import pytest
 from bss_bridge.canonical import canonical
 from bss_bridge.settings import MqttSinkSettings
 from bss_bridge.sinks.mqtt import MqttSink, cloud_event
-from netopsd.broker import BrokerSettings, Heard, Link
+from netopsd.broker import Heard, Link
+from netopsd.broker_settings import BrokerSettings
 from netopsd.errors import Refused, TryLater
 from netopsd.ports import Message
 from tests.e2e.broker import Broker, free_port, running

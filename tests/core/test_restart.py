@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netopsd.core.inventory import Inventory
-from netopsd.core.model import TicketAct
+from netopsd.core.model import Resource, TicketAct
 from netopsd.core.outcome import Beliefs, OutageNotice
 from netopsd.core.restore import restore
 from netopsd.core.world import STORED
@@ -105,3 +105,33 @@ def test_a_port_that_vanishes_with_its_card_is_an_outage_people_hear_of() -> Non
     assert [n.what for n in net.notices(OutageNotice)] == ["started", "ended"]  # type: ignore[attr-defined]
     (period,) = net.world.periods.own.values()
     assert (period.down_s, period.unknown_s) == (120.0, 0.0)
+
+
+def test_what_is_drawn_anew_at_a_start_is_what_the_world_had_drawn_as_it_went() -> None:
+    net = Net(inventory({"gw": (), "behind": (Resource("gw"),), "other": ()}))
+    for _ in range(3):
+        for name in ("gw", "behind", "other"):
+            net.look(name, Ports({"p1": 2, "p2": 2}))
+        net.wait(30)
+    for _ in range(6):
+        net.miss("gw")
+        net.miss("behind")
+        net.up("other", "p1", "p2")
+        net.wait(30)
+    again = restarted(net)
+    assert any(net.world.symptoms.own.values())
+    assert len(net.world.by_device.own["gw"]) == 3
+    for name in ("by_device", "symptoms", "ticket_of"):
+        assert getattr(again.world, name).own == getattr(net.world, name).own, name
+
+
+def test_alarms_that_wait_for_their_tickets_get_them_all_after_a_restart() -> None:
+    net = Net(inventory({"gw": (), "other": ()}))
+    for name in ("gw", "other"):
+        net.look(name, Ports({"p1": 2, "p2": 2}))
+    again = restarted(net)
+    for one in (net, again):
+        assert not one.tickets()
+        one.wait(120)
+        assert len(one.tickets()) == 4
+    assert again.world.tickets.own == net.world.tickets.own

@@ -19,7 +19,8 @@ from netopsd.app import Daemon
 from netopsd.core.ordered import OrderItem
 from netopsd.core.outcome import Outcome
 from netopsd.orders import OrderDesk
-from netopsd.settings import load
+from netopsd.settings import Settings, load
+from netopsd.store.sqlite import SqliteStore
 
 
 class Fuse:
@@ -87,9 +88,19 @@ def main() -> None:
     said.add_argument("--planted", action="store_true")
     given = said.parse_args()
     with logs.writing("warning", "text"):
-        daemon = Mortal(load(given.config), (), None)
-        daemon.fuse, daemon.planted = Fuse(given.kill_at, given.config / "armed"), given.planted
-        uvloop.run(daemon.run())
+        uvloop.run(live(load(given.config), Fuse(given.kill_at, given.config / "armed"), given))
+
+
+async def live(settings: Settings, fuse: Fuse, given: argparse.Namespace) -> None:
+    settings.state.mkdir(parents=True, exist_ok=True)
+    store = SqliteStore(settings.store_url)
+    await store.open()
+    try:
+        daemon = Mortal(settings, store)
+        daemon.fuse, daemon.planted = fuse, given.planted
+        await daemon.run(await store.load())
+    finally:
+        await store.close()
 
 
 if __name__ == "__main__":

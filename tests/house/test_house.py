@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,3 +167,16 @@ def test_the_shipped_configuration_loads(folder: str) -> None:
 def test_the_changelog_knows_this_version() -> None:
     said = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{__version__}]" in said
+
+
+def test_a_start_imports_no_client_of_a_protocol_that_is_not_configured() -> None:
+    """Each costs every start, and `netopsd --help`, up to a tenth of a second."""
+    for module, slow in (
+        ("netopsd.app", "asyncssh paramiko httpx aiosmtplib aiomqtt jinja2 rich typer"),
+        ("netopsd.cli", "numpy sqlalchemy pydantic fastapi"),
+    ):
+        ask = f"import sys, {module}; print(*sorted(set(sys.modules) & set({slow.split()})))"
+        ran = subprocess.run(
+            [sys.executable, "-c", ask], capture_output=True, text=True, check=True
+        )
+        assert ran.stdout.split() == [], module

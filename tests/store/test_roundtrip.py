@@ -19,7 +19,7 @@ from netopsd.errors import CannotStore, StoreBroken
 from netopsd.store import shapes
 from netopsd.store.memory import MemoryStore
 from netopsd.store.read import Reader, Span
-from netopsd.store.shape import Shape
+from netopsd.store.shape import Shape, statement
 from netopsd.store.sqlite import SqliteStore
 from netopsd.store.tables import SequenceRow
 from tests.store.contract import T0, alarm, later, message, meter, raised, ticket, usage
@@ -214,3 +214,34 @@ def test_a_reader_finds_what_it_is_asked_for_and_no_more(tmp_path: Path) -> None
     tally = read.tally()
     assert tally["events"] == 2500
     assert (tally["alarms.active"], tally["changes.raised"], tally["usage_records"]) == (1, 2, 4)
+
+
+def test_a_time_that_must_be_there_is_never_none(tmp_path: Path) -> None:
+    """Times are made once for all columns: what one column may lack another may not."""
+    store, _ = database(tmp_path, raised(alarm()))
+    with sqlite3.connect(store.path) as raw:
+        (row,) = raw.execute(statement(shapes.ALARMS.select)).fetchall()
+    raw.close()
+    names = shapes.ALARMS.names
+    cleared, changed = names.index("cleared_at"), names.index("changed_at")
+    assert row[cleared] is None
+    assert shapes.ALARMS.beliefs([row, row])[1].cleared_at is None
+    with pytest.raises(TypeError):
+        shapes.ALARMS.beliefs([(*row[:changed], None, *row[changed + 1 :])])
+
+
+def test_what_json_cannot_say_is_read_all_the_same_and_in_order(tmp_path: Path) -> None:
+    """A start reads columns as JSON: that has no BLOB, it rounds doubles, and an index has an
+    order of its own."""
+    weights = (0.1 + 0.2, 5e-324, 1.7976931348623157e308)
+    first, second, third = (alarm(f"gw-{n}", flap_weight=w) for n, w in enumerate(weights))
+    halves = alarm("gw-\udcff", text="\ud800 half\0")
+    open_since = {
+        id: beliefs.Outage(id=id, service="S", starts=later(9)) for id in ("S@3", "S@1", "S@2")
+    }
+    for told in ([third, first, second], [third, halves, first]):
+        outcome = Outcome(alarms={one.key: one for one in told}, outages=open_since)
+        (where := tmp_path / str(len(told[1].text))).mkdir()
+        _, found = database(where, outcome)
+        assert list(found.alarms.values()) == told
+        assert list(found.outages) == list(open_since)

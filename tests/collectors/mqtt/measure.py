@@ -14,7 +14,7 @@ from collectors.mqtt.publisher import Publisher
 from collectors.mqtt.sites import SiteIntake
 from collectors.mqtt.spool import Cursor, Spool
 from collectors.mqtt.topics import Collector
-from netopsd.broker import BrokerSettings
+from netopsd.broker_settings import BrokerSettings
 from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Input, Layout
 from tests.collectors.mqtt.looks import layout, look

@@ -13,7 +13,8 @@ import pytest
 
 from collectors.mqtt.listener import MqttListener
 from collectors.mqtt.settings import MqttSettings
-from netopsd.broker import BrokerGone, BrokerSettings, Link, NotTaken
+from netopsd.broker import BrokerGone, Link, NotTaken
+from netopsd.broker_settings import BrokerSettings
 from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Events, Input
 from simulators.mqtt import HOSTILE, Gateway, readings

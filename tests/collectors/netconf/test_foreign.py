@@ -13,10 +13,11 @@ from pydantic import SecretStr
 
 from collectors.netconf import operations
 from collectors.netconf.document import Vocabulary
+from collectors.netconf.door import Door
 from collectors.netconf.errors import NotOffered, RpcRefused
 from collectors.netconf.session import Session
 from collectors.netconf.settings import NetconfCredentials, NetconfTarget
-from collectors.netconf.transport import Door, connect
+from collectors.netconf.transport import connect
 from netopsd.core.model import Blind
 from netopsd.errors import CannotLook
 from tests.collectors.netconf.scene import QUICK, polling

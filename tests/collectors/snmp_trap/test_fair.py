@@ -106,6 +106,12 @@ def test_neighbours_of_a_24_share_its_rate_and_others_do_not() -> None:
     assert by["10.9.9.9"].device == ""
 
 
+def test_a_device_known_by_its_host_name_is_no_source_and_no_hindrance() -> None:
+    sources = Sources({"gw.example.net": "gw", "10.0.0.1": "a"}, frozenset(), (1, 1), False)
+    assert sources.by_host["10.0.0.1"].device == "a"
+    assert sources.stranger("192.0.2.1") is None
+
+
 def test_strangers_are_let_in_only_where_wanted_and_never_own_the_memory() -> None:
     assert Sources({}, frozenset(), (1, 1), False).stranger("192.0.2.1") is None
     sources = Sources({"10.0.0.1": "a"}, frozenset(), (1, 1), True)
