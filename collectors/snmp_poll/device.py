@@ -158,13 +158,13 @@ class Device:
         plan = self._plans.get(key)
         if plan is None:
             v1 = self.target.credentials.version == "1"
-            plan = wanted(due, v1, self._absent)
+            asked, plan = wanted(due, v1, self._absent)
             plan.most = self._most
             former = self._former.get(key)
             if former is not None and former.same(plan):
                 plan = former  # with the shapes of its answers
             else:
-                plan.query = self.session.plan(plan.asked, self._most)
+                plan.query = self.session.plan(asked, self._most)
             self._plans[key] = self._former[key] = plan
         return plan
 

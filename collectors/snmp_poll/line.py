@@ -24,7 +24,9 @@ from collectors.snmp_poll.stats import Counts
 from collectors.snmp_poll.udp import SMALLEST_ID, enlarge
 from collectors.snmp_poll.volley import Volley
 
-DRAIN_S = 0.020  # while answers keep coming they are fetched so often, many at a time
+# While answers keep coming they are fetched so often, many at a time; where turns are not done in
+# their time, more often.
+DRAIN_S, DRAIN_LEAST_S = 0.020, 0.004
 TICK_S = 0.1  # how finely time-outs are told apart
 STALL_S = 0.25  # without an answer: then devices that are done wait no longer for the others
 TELL_S = 2.0  # nor do they wait longer than so
@@ -51,14 +53,10 @@ class _Turn:
 class Line:
     """One socket for all squads of an address family."""
 
-    def __init__(
-        self, family: int, settings: SnmpPollSettings, counts: Counts, busy: Callable[[], int]
-    ) -> None:
-        """`busy` is how many requests others have out: they count among the most at once."""
+    def __init__(self, family: int, settings: SnmpPollSettings, counts: Counts) -> None:
         self._family = family
         self._settings = settings
         self._counts = counts
-        self._busy = busy
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sock: socket.socket | None = None
         self._incoming: Incoming | None = None
@@ -67,6 +65,7 @@ class Line:
         self._draining: asyncio.TimerHandle | None = None
         self._reading = False
         self._window = float(WINDOW)
+        self._drain_s = DRAIN_S
         self._shrunk_s = float("-inf")
 
     @property
@@ -133,7 +132,10 @@ class Line:
     def _widen(self) -> None:
         assert self._loop is not None
         if self._loop.time() - self._shrunk_s > CALM_S:
-            self._window = min(self._window * GROWTH, float(self._settings.max_in_flight))
+            most = float(self._settings.max_in_flight)
+            if self._window >= most:
+                self._drain_s = max(self._drain_s / GROWTH, DRAIN_LEAST_S)
+            self._window = min(self._window * GROWTH, most)
 
     def _narrow(self) -> None:
         assert self._loop is not None
@@ -167,13 +169,13 @@ class Line:
             return
         for turn in list(self._turns):
             most = min(int(self._window), self._settings.max_in_flight)
-            room = most - self.in_flight - self._busy()
+            room = most - self.in_flight
             if room <= 0:
                 break
             self._send(turn, turn.volley.take(room))
         if self._draining is None and self.in_flight:
             self._stop_reading()
-            self._draining = self._loop.call_later(DRAIN_S, self._drain)
+            self._draining = self._loop.call_later(self._drain_s, self._drain)
         if self._turns and self._ticking is None:
             self._ticking = self._loop.call_later(TICK_S, self._tick)
 

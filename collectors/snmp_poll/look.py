@@ -6,6 +6,7 @@ column, then its gauges: so a table's arrays are slices of the answer.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,8 +91,8 @@ class LookPlan:
     """All that one kind of look asks for. `query` is the engine's own form of it."""
 
     query: Any
-    asked: Wanted
     size: int
+    digest: bytes  # of the names and kinds asked for
     clocks: tuple[tuple[int, str, ColumnSpec, str], ...]  # slot, field, column, "table.column"
     watch: tuple[tuple[int, Learnt, str], ...]  # slot, table, OID
     segments: tuple[Segment, ...]
@@ -111,16 +112,18 @@ class LookPlan:
     def same(self, other: LookPlan) -> bool:
         """Whether the two ask the same and mean the same by it."""
         return (
-            (self.most, self.asked.names, self.asked.kinds, self.clocks, self.errors)
-            == (other.most, other.asked.names, other.asked.kinds, other.clocks, other.errors)
+            (self.most, self.digest, self.clocks, self.errors)
+            == (other.most, other.digest, other.clocks, other.errors)
             and [(slot, id(learnt), oid) for slot, learnt, oid in self.watch]
             == [(slot, id(learnt), oid) for slot, learnt, oid in other.watch]
             and [id(s.layout) for s in self.segments] == [id(s.layout) for s in other.segments]
         )
 
 
-def wanted(tables: Iterable[Learnt], no_counter64: bool, absent: Mapping[str, str]) -> LookPlan:
-    """Return the plan of a look at `tables`, without its query.
+def wanted(
+    tables: Iterable[Learnt], no_counter64: bool, absent: Mapping[str, str]
+) -> tuple[Wanted, LookPlan]:
+    """Return what to ask for `tables`, and the plan without its query.
 
     `absent` are scalars (by OID) the device does not have. Sets each table's layout.
     """
@@ -144,7 +147,9 @@ def wanted(tables: Iterable[Learnt], no_counter64: bool, absent: Mapping[str, st
     segments = tuple(
         made for each in tables if (made := _segment(asked, each, no_counter64, errors))
     )
-    return LookPlan(None, asked, len(asked.names), tuple(clocks), tuple(watch), segments, errors)
+    digest = hashlib.blake2b(b"".join((*asked.names, asked.kinds)), digest_size=16).digest()
+    size = len(asked.names)
+    return asked, LookPlan(None, size, digest, tuple(clocks), tuple(watch), segments, errors)
 
 
 def _segment(

@@ -48,7 +48,6 @@ class SnmpPoller:
                 self._counts,
                 self._clock,
                 self._devices.get,
-                lambda: self._transport.in_flight,
             )
             self._sweeper.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,8 @@ def learn(spec: TableSpec, walked: Walked, longest: int, most: int = 1_000_000) 
             errors[column.name] = reason
         if not column.augments:
             order.update(dict.fromkeys(rows))
-    index = tuple(sorted(order, key=_arcs)[:most])
+    # Many devices call their rows the same: the words are kept once.
+    index = tuple(map(sys.intern, sorted(order, key=_arcs)[:most]))
     if len(index) < len(order):
         errors[spec.walked[0].name] = f"more than {most} rows"
     texts: dict[str, tuple[str, ...]] = {}
@@ -63,7 +65,7 @@ def learn(spec: TableSpec, walked: Walked, longest: int, most: int = 1_000_000) 
         told = [text_of(rows.get(each), longest) for each in index]
         if any(text is None and each in rows for text, each in zip(told, index, strict=True)):
             errors.setdefault(column.name, f"text of more than {longest} octets")
-        texts[column.name] = tuple(text or "" for text in told)
+        texts[column.name] = tuple(sys.intern(text or "") for text in told)
     labels = {spec.index: index}
     labels |= {c.name: texts[c.name] for c in spec.texts if c.label}
     named = names(index, [texts[name] for name in spec.row])

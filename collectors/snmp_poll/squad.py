@@ -88,10 +88,10 @@ class Squad:
         self._size = np.zeros(rows, np.int64)
         self._mask = np.zeros((rows, 8), np.uint8)
         self._expect = np.zeros((rows, 8), np.uint8)
-        self._at = np.zeros((rows, widest), np.intp)
+        self._at = np.zeros((rows, widest), np.int32)
         self._keep = np.zeros((rows, widest), np.uint8)
         spare = self.fleet.size  # one number more than the sweep's: what nobody reads
-        self._slot = np.full((rows, widest), spare, np.intp)
+        self._slot = np.full((rows, widest), spare, np.int32)
         for p, packet in enumerate(self.packets):
             first = self.fleet.starts[self.device[p]] + packet.first
             self._slot[p, : len(packet.kinds)] = np.arange(first, first + len(packet.kinds))

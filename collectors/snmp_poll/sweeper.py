@@ -51,15 +51,13 @@ class Sweeper:
     """Looks at many devices at once. `device` gives what is known of one, None for nothing."""
 
     def __init__(
-        self, settings: SnmpPollSettings, counts: Counts, clock: Clock, device: Found,
-        busy: Callable[[], int],
-    ) -> None:  # fmt: skip
+        self, settings: SnmpPollSettings, counts: Counts, clock: Clock, device: Found
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._device = device
         self._lines = {
-            family: Line(family, settings, counts, busy)
-            for family in (socket.AF_INET, socket.AF_INET6)
+            family: Line(family, settings, counts) for family in (socket.AF_INET, socket.AF_INET6)
         }
         self._rosters: dict[tuple[str, ...], _Roster] = {}
 
