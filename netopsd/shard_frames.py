@@ -20,12 +20,13 @@ import numpy as np
 
 from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
 from collectors.snmp_poll.stats import Stats
-from netopsd.core.model import Batch, Blind, Clocks, Layout, Table
+from netopsd.core.model import Batch, Blind, Clocks, Layout, Sweep, Table
 from netopsd.errors import CannotLook
 from netopsd.ports import Clock
+from netopsd.shard_fleets import FleetReader, FleetTeller
 
 _dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
-SETUP, ASK = b"S", b"A"
+SETUP, ASK, SWEEP = b"S", b"A", b"W"
 LONGEST = 256 * 2**20  # octets of a frame: 10,000 devices' targets, or a table of a million rows
 
 
@@ -46,12 +47,26 @@ class Ask:
     device: str
 
 
+@dataclass(frozen=True, slots=True)
+class AskMany:
+    """Look at `devices` together; answer with `number` until all are told of."""
+
+    number: int
+    devices: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A look, why there is none, or what was counted."""
+    """A look, why there is none, many looks, or what was counted.
+
+    `apart` are devices of a sweep to be looked at by themselves; `over` ends it.
+    """
 
     number: int = 0
     look: Batch | CannotLook | None = None
+    sweep: Sweep | None = None
+    apart: tuple[str, ...] = ()
+    over: bool = False
     stats: Stats | None = None
 
 
@@ -81,8 +96,14 @@ def ask(number: int, device: str) -> bytes:
     return _framed(ASK, number.to_bytes(8, "big"), device.encode())
 
 
-def told(frame: bytes) -> Ask | Setup:
+def ask_many(number: int, devices: tuple[str, ...]) -> bytes:
+    return _framed(SWEEP, number.to_bytes(8, "big"), _dumps(devices).encode())
+
+
+def told(frame: bytes) -> Ask | AskMany | Setup:
     """Return what the daemon, our parent, wants."""
+    if frame[:1] == SWEEP:
+        return AskMany(int.from_bytes(frame[1:9], "big"), tuple(json.loads(frame[9:])))
     if frame[:1] == ASK:
         return Ask(int.from_bytes(frame[1:9], "big"), frame[9:].decode())
     found = pickle.loads(frame[1:])  # noqa: S301  (written by our parent, into our standard input)
@@ -99,6 +120,7 @@ class Teller:
     def __init__(self) -> None:
         self._layouts: dict[tuple[str, str], Layout] = {}
         self._facts: dict[str, Mapping[str, str]] = {}
+        self._fleets = FleetTeller(self._layout)
 
     def stats(self, stats: Stats) -> bytes:
         return _said({"stats": asdict(stats)})
@@ -122,21 +144,45 @@ class Teller:
             head["facts"] = dict(look.facts)
         return _said(head, *columns)
 
+    def sweep(self, number: int, sweep: Sweep) -> bytes:
+        """Return the frame of many looks."""
+        head = {
+            "n": number, "mono_s": sweep.mono_s, "source": sweep.source,
+            "sweep": self._fleets.tell(sweep.fleet),
+        }  # fmt: skip
+        columns = (sweep.numbers, sweep.when_s, sweep.took_s, sweep.present)
+        return _said(head, *(column.tobytes() for column in columns))
+
+    def apart(self, number: int, device: str) -> bytes:
+        """Return the frame that names a device to be looked at by itself."""
+        return _said({"n": number, "apart": [device]})
+
+    def over(self, number: int) -> bytes:
+        """Return the frame that ends a sweep."""
+        return _said({"n": number, "over": True})
+
+    def _layout(self, device: str, layout: Layout) -> dict[str, Any] | None:
+        """Return what a layout is, None where that was told."""
+        key = (device, layout.table)
+        if self._layouts.get(key) is layout:
+            return None
+        self._layouts[key] = layout
+        return {**asdict(layout), "labels": dict(layout.labels)}
+
     def _table(self, device: str, table: Table, columns: list[bytes]) -> dict[str, Any]:
         layout = table.layout
-        key = (device, layout.table)
         columns += (table.counters.tobytes(), table.gauges.tobytes())
         if table.missing is not None:
             columns.append(table.missing.tobytes())
         told: dict[str, Any] = {"t": layout.table, "missing": table.missing is not None}
-        if self._layouts.get(key) is not layout:
-            self._layouts[key] = layout
-            told["layout"] = {**asdict(layout), "labels": dict(layout.labels)}
+        if (defined := self._layout(device, layout)) is not None:
+            told["layout"] = defined
         return told
 
 
 def _said(head: Mapping[str, Any], *columns: bytes) -> bytes:
     text = _dumps(head).encode("ascii")
+    text += b" " * (-(4 + len(text)) % 8)  # the numbers stand where they can be read in place
     return _framed(len(text).to_bytes(4, "big"), text, *columns)
 
 
@@ -147,6 +193,7 @@ class Reader:
         self._clock = clock
         self._layouts: dict[tuple[str, str], Layout] = {}
         self._facts: dict[str, Mapping[str, str]] = {}
+        self._fleets = FleetReader(self._read_layout)
 
     def said(self, frame: bytes) -> Said:
         """Return what a frame says. ValueError, KeyError or TypeError where it is none of ours."""
@@ -154,11 +201,39 @@ class Reader:
         head = json.loads(frame[4 : 4 + size])
         if "stats" in head:
             return Said(stats=Stats(**head["stats"]))
+        if "sweep" in head:
+            return Said(number=head["n"], sweep=self._sweep(head, frame, 4 + size))
+        if "d" not in head:
+            return Said(number=head["n"], apart=tuple(head.get("apart", ())), over="over" in head)
         device = head["d"]
         if "why" in head:
             look = CannotLook(device, Blind(head["why"]), head["detail"])
             return Said(number=head["n"], look=look)
         return Said(number=head["n"], look=self._batch(device, head, frame, 4 + size))
+
+    def _sweep(self, head: Mapping[str, Any], frame: bytes, at: int) -> Sweep:
+        fleet = self._fleets.read(head["sweep"])
+        count = len(fleet.names)
+        numbers = np.frombuffer(frame, np.uint64, fleet.size, at)
+        at += numbers.nbytes
+        when_s, took_s = np.frombuffer(frame, np.float64, 2 * count, at).reshape(2, count)
+        present = np.frombuffer(frame, np.bool_, count, at + 16 * count)
+        ago = timedelta(seconds=self._clock.mono_s() - head["mono_s"])
+        return Sweep(
+            at=self._clock.now() - ago,
+            mono_s=head["mono_s"],
+            fleet=fleet,
+            present=present,
+            when_s=when_s,
+            took_s=took_s,
+            numbers=numbers,
+            source=head["source"],
+        )
+
+    def _read_layout(self, device: str, table: str, told: Mapping[str, Any] | None) -> Layout:
+        if told is not None:
+            self._layouts[device, table] = _layout(told)
+        return self._layouts[device, table]
 
     def _batch(self, device: str, head: Mapping[str, Any], frame: bytes, at: int) -> Batch:
         tables = []
@@ -188,10 +263,7 @@ class Reader:
     def _table(
         self, device: str, told: Mapping[str, Any], frame: bytes, at: int
     ) -> tuple[Table, int]:
-        key = (device, told["t"])
-        if "layout" in told:
-            self._layouts[key] = _layout(told["layout"])
-        layout = self._layouts[key]
+        layout = self._read_layout(device, told["t"], told.get("layout"))
         rows, shapes = len(layout.rows), (len(layout.counters), len(layout.gauges))
         counters = np.frombuffer(frame, np.uint64, shapes[0] * rows, at).reshape(shapes[0], rows)
         at += counters.nbytes

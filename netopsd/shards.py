@@ -15,10 +15,11 @@ import logging
 import os
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 
+import numpy as np
 import uvloop
 
 from collectors.snmp_poll import SnmpPoller
@@ -26,13 +27,14 @@ from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
 from collectors.snmp_poll.stats import Stats
 from netopsd import garbage, shard_frames
 from netopsd.clock import SystemClock
-from netopsd.core.model import Batch, Blind
+from netopsd.core.model import Batch, Blind, Sweep
 from netopsd.errors import CannotLook
 from netopsd.ports import Clock
-from netopsd.shard_frames import Ask, Reader, Said, Setup, Teller
+from netopsd.shard_frames import Ask, AskMany, Reader, Said, Setup, Teller
 
 log = logging.getLogger(__name__)
 
+Tell = asyncio.Queue[Sweep | str | None]
 BACKOFF_S, BACKOFF_MOST_S = 0.1, 30.0
 STATS_EVERY_S = 1.0
 GONE = "the process that polls it has ended; it is started anew"
@@ -76,6 +78,7 @@ class Shards:
         self._settings = settings
         self._shards = [_Shard(i, _share(setup, i, count), clock) for i in range(count)]
         self._tasks: list[asyncio.Task[None]] = []
+        self._shares: dict[tuple[str, ...], list[tuple[str, ...]]] = {}  # of a turn's devices
 
     async def start(self) -> None:
         """Start the children; return once each can look."""
@@ -88,11 +91,39 @@ class Shards:
         """Return one look at `device`. Raises CannotLook and nothing else."""
         return await self._shards[shard_of(device, len(self._shards))].poll(device)
 
+    async def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]:
+        """Look at `devices` together, each shard at its share: see ports.SweepingPoller."""
+        shares = self._shares.get(devices)
+        if shares is None:
+            count = len(self._shards)
+            shares = self._shares[devices] = [
+                tuple(name for name in devices if shard_of(name, count) == number)
+                for number in range(count)
+            ]
+        told: asyncio.Queue[Sweep | str | None] = asyncio.Queue()
+        asked = [
+            (shard, shard.sweep(names, told))
+            for shard, names in zip(self._shards, shares, strict=True)
+            if names
+        ]
+        left = len(asked)
+        try:
+            while left:
+                one = await told.get()
+                if one is None:
+                    left -= 1
+                else:
+                    yield one
+        finally:
+            for shard, number in asked:
+                shard.forget(number)
+
     async def retarget(
         self, targets: Mapping[str, Target], tables: Mapping[str, TableSpec]
     ) -> None:
         """Take a new configuration; devices that did not change keep what was learnt of them."""
         setup = Setup(self._settings, dict(tables), dict(targets))
+        self._shares.clear()
         for shard in self._shards:
             shard.adopt(_share(setup, shard.number, len(self._shards)))
 
@@ -122,6 +153,7 @@ class _Shard:
         self._setup = setup
         self._clock = clock
         self._asked: dict[int, tuple[str, asyncio.Future[Batch]]] = {}
+        self._sweeps: dict[int, tuple[dict[str, None], Tell]] = {}  # devices not told of yet
         self._last = 0
         self._stdin: asyncio.StreamWriter | None = None
         self._now = NOTHING
@@ -142,6 +174,26 @@ class _Shard:
             return await answer
         finally:
             self._asked.pop(number, None)
+
+    def sweep(self, devices: tuple[str, ...], told: Tell) -> int:
+        """Ask for looks at `devices` together; `told` gets them, and None at the end."""
+        self._last += 1
+        self._sweeps[self._last] = (dict.fromkeys(devices), told)
+        if self._stdin is None:
+            self._end_sweep(self._last)
+        else:
+            self._stdin.write(shard_frames.ask_many(self._last, devices))
+        return self._last
+
+    def forget(self, number: int) -> None:
+        self._sweeps.pop(number, None)
+
+    def _end_sweep(self, number: int) -> None:
+        """Name who was not told of: a look at each says why there is none."""
+        left, told = self._sweeps.pop(number)
+        for name in left:
+            told.put_nowait(name)
+        told.put_nowait(None)
 
     def adopt(self, setup: Setup) -> None:
         self._setup = setup
@@ -166,6 +218,8 @@ class _Shard:
         """Fail what was under way: nobody can say what became of it."""
         self._stdin = None
         self._before, self._now = total([self._before, self._now]), NOTHING
+        for number in list(self._sweeps):
+            self._end_sweep(number)
         asked, self._asked = self._asked, {}
         for device, answer in asked.values():
             if not answer.done():
@@ -198,6 +252,9 @@ class _Shard:
                 self.ready.set()
             self._now = said.stats
             return
+        if said.number in self._sweeps:
+            self._take_sweep(said)
+            return
         _, answer = self._asked.get(said.number, ("", None))
         if answer is None or answer.done():
             return
@@ -205,6 +262,19 @@ class _Shard:
             answer.set_exception(said.look)
         elif said.look is not None:
             answer.set_result(said.look)
+
+    def _take_sweep(self, said: Said) -> None:
+        left, told = self._sweeps[said.number]
+        if said.sweep is not None:
+            for i in np.flatnonzero(said.sweep.present).tolist():
+                left.pop(said.sweep.fleet.names[i], None)
+            told.put_nowait(said.sweep)
+        for name in said.apart:
+            left.pop(name, None)
+            told.put_nowait(name)
+        if said.over:
+            del self._sweeps[said.number]  # who is left is being looked at
+            told.put_nowait(None)
 
 
 class _Child:
@@ -225,12 +295,13 @@ class _Child:
         counting = asyncio.create_task(self._count())
         while frame := await shard_frames.read(source):
             told = shard_frames.told(frame)
-            if isinstance(told, Ask):
-                task = asyncio.create_task(self._look(told))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            else:
+            if isinstance(told, Setup):
                 await self.poller.retarget(told.targets, told.tables)
+                continue
+            doing = self._look(told) if isinstance(told, Ask) else self._sweep(told)
+            task = asyncio.create_task(doing)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         counting.cancel()
         await self.poller.close()
 
@@ -244,6 +315,24 @@ class _Child:
             log.exception("looking at %s failed in a way no collector announces", asked.device)
             look = CannotLook(asked.device, Blind.SKIPPED, f"a bug in the collector: {bug}")
         self._out.write(self._teller.look(asked.number, look))
+
+    async def _sweep(self, asked: AskMany) -> None:
+        number, left = asked.number, dict.fromkeys(asked.devices)
+        try:
+            async for told in self.poller.sweep(asked.devices):
+                if isinstance(told, str):
+                    left.pop(told, None)
+                    self._out.write(self._teller.apart(number, told))
+                    continue
+                for i in np.flatnonzero(told.present).tolist():
+                    left.pop(told.fleet.names[i], None)
+                self._out.write(self._teller.sweep(number, told))
+        except Exception:
+            # As the watch does: then each is looked at by itself.
+            log.exception("looking at %d devices together failed", len(asked.devices))
+            for name in left:
+                self._out.write(self._teller.apart(number, name))
+        self._out.write(self._teller.over(number))
 
     async def _count(self) -> None:
         while True:

@@ -15,7 +15,8 @@ from collectors.snmp_poll import SnmpPoller
 from collectors.snmp_poll.settings import SnmpPollSettings, Target
 from netopsd import shard_frames
 from netopsd.clock import SystemClock
-from netopsd.core.model import Batch, Blind, Clocks, Layout, Table
+from netopsd.core.fleet import Fleet, Grid, Member, Part, batches
+from netopsd.core.model import Batch, Blind, Clocks, Layout, Sweep, Table
 from netopsd.errors import CannotLook
 from netopsd.settings import load
 from netopsd.shards import Shards
@@ -100,6 +101,106 @@ def test_a_new_configuration_reaches_the_processes() -> None:
         assert (await shards.poll("e")).tables
 
     asyncio.run(with_shards(story))
+
+
+NINE = tuple("abcdefghi")
+
+
+async def together(shards: Shards) -> tuple[list[Sweep], set[str]]:
+    told = [one async for one in shards.sweep(NINE)]
+    named = {one for one in told if isinstance(one, str)}
+    return [one for one in told if isinstance(one, Sweep)], named
+
+
+async def with_nine(story: Callable[[Shards, Agent], Awaitable[None]]) -> None:
+    """Two shards of four devices at least, all known."""
+    async with Agent(switch(4)) as agent:
+        targets = {name: target(name, agent.port) for name in NINE}
+        shards = Shards(2, SETTINGS, TABLES, targets, SystemClock())
+        await shards.start()
+        try:
+            for name in NINE * 2:
+                await shards.poll(name)
+            await story(shards, agent)
+        finally:
+            await shards.close()
+
+
+def test_a_sweep_through_shards_has_the_layouts_and_numbers_of_single_looks() -> None:
+    async def story(shards: Shards, agent: Agent) -> None:
+        first, _ = await together(shards)
+        sweeps, named = await together(shards)
+        looks = {batch.device: batch for sweep in sweeps for batch in batches(sweep)}
+        assert len(sweeps) == 2
+        assert looks.keys() | named == set(NINE)
+        assert len(looks) == 9
+        assert {id(sweep.fleet) for sweep in sweeps} == {id(sweep.fleet) for sweep in first}
+        for name, look in looks.items():
+            alone = await shards.poll(name)
+            assert (look.clocks, look.facts, look.errors) == (
+                alone.clocks,
+                alone.facts,
+                alone.errors,
+            )
+            for ours, theirs in zip(look.tables, alone.tables, strict=True):
+                assert ours.layout is theirs.layout
+                assert np.array_equal(ours.counters, theirs.counters)
+                assert np.array_equal(ours.gauges, theirs.gauges, equal_nan=True)
+            assert alone.at > look.at
+            assert alone.mono_s > look.mono_s
+
+    asyncio.run(with_nine(story))
+
+
+def test_a_process_killed_in_a_sweep_leaves_nobody_out() -> None:
+    async def story(shards: Shards, agent: Agent) -> None:
+        agent.tamper = lambda said: []  # nobody answers any more
+        sweeping = asyncio.create_task(together(shards))
+        await asyncio.sleep(0.2)
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        sweeps, named = await asyncio.wait_for(sweeping, 5)
+        assert (sweeps, named) == ([], set(NINE))
+        with pytest.raises(CannotLook):
+            await shards.poll("a")
+        assert await asyncio.wait_for(together(shards), 5) == ([], set(NINE))
+
+    asyncio.run(with_nine(story))
+
+
+def test_a_fleet_that_is_gone_is_forgotten_on_both_sides() -> None:
+    def fleet(name: str) -> Fleet:
+        part = Part(
+            Layout(
+                table="t", rows=("1",), index=("1",), labels={}, counters=("c", "d"),
+                widths=(64, 32), gauges=(),
+            ),
+            Grid(1, 1, (2, 1), np.array([1]), np.array([[True], [False]])),
+            Grid(2, 0, (0, 1), None, None),
+        )  # fmt: skip
+        clocks = {"sys_uptime_ticks": 0}
+        return Fleet.of((Member(device=name, size=2, parts=(part,), clocks=clocks),))
+
+    teller, reader = shard_frames.Teller(), shard_frames.Reader(SystemClock())
+    for name in "abc":
+        one = fleet(name)
+        for value in (5, 6):
+            sweep = Sweep(
+                at=SystemClock().now(), mono_s=1.0, fleet=one, present=np.array([True]),
+                when_s=np.array([1.0]), took_s=np.array([0.5]),
+                numbers=np.array([value, value + 1, 0], np.uint64),
+            )  # fmt: skip
+            said = reader.said(teller.sweep(9, sweep)[4:])
+            assert said.sweep is not None
+            (got,), (told,) = batches(said.sweep), batches(sweep)
+            assert (got.device, got.clocks, got.took_s) == (name, told.clocks, 0.5)
+            assert got.tables[0].counters.tolist() == [[0], [value + 1]]
+            assert got.tables[0].missing is not None
+            assert got.tables[0].missing.tolist() == [[True], [False]]
+            del said, sweep, got, told
+        del one
+    assert len(reader._fleets._known) <= 2
+    assert len(teller._fleets._known) <= 2
 
 
 def test_what_is_missing_travels() -> None:
