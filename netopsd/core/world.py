@@ -129,7 +129,7 @@ class ResourceState:
     why: str = ""
 
 
-Chain = tuple[()] | tuple[tuple[str, str], "Chain"]
+Chain = tuple[()] | tuple[str, str, "Chain"]
 
 STORED = (
     *("alarms", "tickets", "devices", "services", "outages", "periods", "meters", "sequences"),
@@ -214,7 +214,7 @@ class World:
                 continue
             own = getattr(self, name).own
             own.update(changed)
-            if base:
+            if base and not all(changed.values()):
                 for key, value in changed.items():
                     if not value:
                         del own[key]
