@@ -304,9 +304,10 @@ def _see_flapping(world: World, alarm: Alarm, bad: bool, sight: Sight) -> None:
         return
     policy = world.inventory.policy
     weight = flap.changed(alarm.flap_weight, alarm.flap_at, sight.at, policy)
-    world.alarms[alarm.key] = replace(
-        alarm, flap_weight=weight, flap_at=sight.at, count=alarm.count + (sight.times if bad else 0)
-    )
+    new = copies.opened(alarm)
+    new.flap_weight, new.flap_at = weight, sight.at
+    new.count += sight.times if bad else 0
+    world.alarms[alarm.key] = copies.closed(new)
 
 
 def steady(world: World, key: str, at: datetime) -> None:

@@ -7,10 +7,12 @@ the value. `values.replace` does that for any value, field by field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from netopsd.core.beliefs import Alarm, Change, Phase, Severity
-from netopsd.core.model import Resource
+from netopsd.core.model import Event, Resource
 from netopsd.core.outcome import AlarmNotice
 
 
@@ -28,6 +30,10 @@ class _Notice:
 
 class _Resource:
     __slots__ = Resource.__slots__
+
+
+class _Event:
+    __slots__ = Event.__slots__
 
 
 def blank() -> Any:
@@ -108,4 +114,23 @@ def resource(device: str, table: str, row: str) -> Resource:
     new.row = row
     new.__class__ = Resource
     made: Resource = new
+    return made
+
+
+def event(
+    at: datetime, device: str, source: str, name: str, values: Mapping[str, str], count: int
+) -> Event:
+    """Return the Event of `count` equal traps that nothing vouches for."""
+    new: Any = _Event()
+    new.at = at
+    new.device = device
+    new.source = source
+    new.name = name
+    new.values = values
+    new.authenticated = new.confirmed = False
+    new.count = count
+    new.alarm = new.severity = new.text = ""
+    new.resource = None
+    new.__class__ = Event
+    made: Event = new
     return made

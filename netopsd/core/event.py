@@ -26,7 +26,7 @@ _US = alarms.OURSELVES.device  # a lost collector, an absent broker
 def hear(world: World, said: Events) -> None:
     """Judge events in the order they came; all of them are kept as history."""
     world.out.events += said.items
-    asked: set[tuple[str, float]] = set()
+    asked: set[tuple[str, tuple[float, ...]]] = set()
     devices, rules = world.inventory.devices, world.index.events
     for event in said.items:
         device = event.device
@@ -39,9 +39,10 @@ def hear(world: World, said: Events) -> None:
             if rule.only_when and not _fits(rule, event):
                 continue
             _apply(world, rule, event)
-            for after_s in rule.verify_after_s:
-                asked.add((device, after_s))
-    world.out.verify += [Verify(device=d, after_s=s) for d, s in sorted(asked)]
+            if rule.verify_after_s:
+                asked.add((device, rule.verify_after_s))
+    looks = sorted({(device, after_s) for device, times in asked for after_s in times})
+    world.out.verify += [Verify(device=device, after_s=after_s) for device, after_s in looks]
 
 
 @lru_cache(maxsize=1024)

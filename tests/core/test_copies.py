@@ -10,9 +10,9 @@ from hypothesis import given
 
 from netopsd.core import copies
 from netopsd.core.beliefs import Alarm, Change, Phase, Severity
-from netopsd.core.model import Resource
+from netopsd.core.model import Event, Resource
 from netopsd.core.outcome import AlarmNotice
-from tests.store.strategies import TEXTS, any_of
+from tests.store.strategies import EVENTS, TEXTS, any_of
 
 ALARMS = any_of(Alarm)
 
@@ -62,3 +62,11 @@ def test_history_and_notice_are_those_of_the_alarm(alarm: Alarm, what: str, by: 
 def test_a_resource_is_found_by_its_equal(device: str, table: str, row: str) -> None:
     made = copies.resource(device, table, row)
     assert {Resource(device, table, row): "here"}[made] == "here"
+
+
+@given(EVENTS)
+def test_a_traps_event_is_one_that_nothing_vouches_for(e: Event) -> None:
+    made = copies.event(e.at, e.device, e.source, e.name, e.values, e.count)
+    assert made == Event(
+        at=e.at, device=e.device, source=e.source, name=e.name, values=e.values, count=e.count
+    )
