@@ -139,7 +139,9 @@ class Watch:
         key = (device, after_s)
         if device not in self._devices or key in self._timers:
             return
-        free_in = self._soon.get(device, float("-inf")) + SOON_S - self._clock.mono_s()
+        # A storm asks for many devices at once; their next looks are spread over a second.
+        apart_s = SOON_S + zlib.crc32(device.encode()) % 1000 / 1000
+        free_in = self._soon.get(device, float("-inf")) + apart_s - self._clock.mono_s()
 
         def now() -> None:
             self._timers.pop(key, None)
