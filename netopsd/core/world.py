@@ -51,9 +51,9 @@ class Shelf(Generic[K, V]):
     def get(self, key: K) -> V | None:
         shelf: Shelf[K, V] | None = self
         while shelf is not None:
-            value = shelf.own.get(key)
-            if value is not None:
-                return value
+            own = shelf.own
+            if key in own:  # cheaper than own.get, and mostly it is not
+                return own[key]
             shelf = shelf.under
         return None
 
