@@ -139,8 +139,8 @@ class Watch:
         key = (device, after_s)
         if device not in self._devices or key in self._timers:
             return
-        # A storm asks for many devices at once; their next looks are spread over a second.
-        apart_s = SOON_S + zlib.crc32(device.encode()) % 1000 / 1000
+        # A storm asks for many devices at once; next time they come a quarter at a time.
+        apart_s = SOON_S + zlib.crc32(device.encode()) % 4 / 4
         free_in = self._soon.get(device, float("-inf")) + apart_s - self._clock.mono_s()
 
         def now() -> None:
