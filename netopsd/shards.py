@@ -4,8 +4,7 @@ A shard looks and nothing else; judging, storing and telling stay in one place, 
 of one process. Which shard a device is in depends on its name alone. A shard that dies costs the
 looks it was at (they say nothing about their devices) and is started anew.
 
-`python -m netopsd.shards` is the child. Its standard input carries what is to be done, its output
-what was seen (shard_frames.py); it ends when its input does.
+The children run shard_child.py; what is said is in shard_frames.py.
 """
 
 from __future__ import annotations
@@ -20,23 +19,20 @@ from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
-import uvloop
 
-from collectors.snmp_poll import SnmpPoller
 from collectors.snmp_poll.settings import SnmpPollSettings, TableSpec, Target
 from collectors.snmp_poll.stats import Stats
-from netopsd import garbage, shard_frames
-from netopsd.clock import SystemClock
+from netopsd import shard_frames
 from netopsd.core.model import Batch, Blind, Sweep
 from netopsd.errors import CannotLook
 from netopsd.ports import Clock
-from netopsd.shard_frames import Ask, AskMany, Reader, Said, Setup, Teller
+from netopsd.shard_frames import Reader, Said, Setup
 
 log = logging.getLogger(__name__)
 
 Tell = asyncio.Queue[Sweep | str | None]
 BACKOFF_S, BACKOFF_MOST_S = 0.1, 30.0
-STATS_EVERY_S = 1.0
+
 GONE = "the process that polls it has ended; it is started anew"
 NOTHING = Stats(
     sent=0, received=0, timeouts=0, late=0, wrong_source=0, wrong_community=0, varbinds=0,
@@ -227,7 +223,7 @@ class _Shard:
 
     async def _life(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "netopsd.shards",
+            sys.executable, "-m", "netopsd.shard_child",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             env={"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "LANG": "C.UTF-8"},
         )  # fmt: skip
@@ -275,88 +271,3 @@ class _Shard:
         if said.over:
             del self._sweeps[said.number]  # who is left is being looked at
             told.put_nowait(None)
-
-
-class _Child:
-    """The other side: a poller that does what its input says."""
-
-    def __init__(self, settings: Setup, out: asyncio.StreamWriter) -> None:
-        self._out = out
-        self._clock = SystemClock()
-        self._teller = Teller()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.poller = SnmpPoller(
-            settings.settings, settings.tables, settings.targets, self._clock
-        )  # fmt: skip
-
-    async def serve(self, source: asyncio.StreamReader) -> None:
-        """Look when asked, until the input ends."""
-        await self.poller.start()
-        counting = asyncio.create_task(self._count())
-        while frame := await shard_frames.read(source):
-            told = shard_frames.told(frame)
-            if isinstance(told, Setup):
-                await self.poller.retarget(told.targets, told.tables)
-                continue
-            doing = self._look(told) if isinstance(told, Ask) else self._sweep(told)
-            task = asyncio.create_task(doing)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        counting.cancel()
-        await self.poller.close()
-
-    async def _look(self, asked: Ask) -> None:
-        try:
-            look: Batch | CannotLook = await self.poller.poll(asked.device)
-        except CannotLook as error:
-            look = error
-        except Exception as bug:
-            # As the watch does: one device that trips a bug of ours must not stop the others.
-            log.exception("looking at %s failed in a way no collector announces", asked.device)
-            look = CannotLook(asked.device, Blind.SKIPPED, f"a bug in the collector: {bug}")
-        self._out.write(self._teller.look(asked.number, look))
-
-    async def _sweep(self, asked: AskMany) -> None:
-        number, left = asked.number, dict.fromkeys(asked.devices)
-        try:
-            async for told in self.poller.sweep(asked.devices):
-                if isinstance(told, str):
-                    left.pop(told, None)
-                    self._out.write(self._teller.apart(number, told))
-                    continue
-                for i in np.flatnonzero(told.present).tolist():
-                    left.pop(told.fleet.names[i], None)
-                self._out.write(self._teller.sweep(number, told))
-        except Exception:
-            # As the watch does: then each is looked at by itself.
-            log.exception("looking at %d devices together failed", len(asked.devices))
-            for name in left:
-                self._out.write(self._teller.apart(number, name))
-        self._out.write(self._teller.over(number))
-
-    async def _count(self) -> None:
-        while True:
-            self._out.write(self._teller.stats(self.poller.stats()))
-            await self._clock.sleep(STATS_EVERY_S)
-
-
-async def _main() -> None:
-    loop = asyncio.get_running_loop()
-    source = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(source), sys.stdin.buffer)
-    transport, protocol = await loop.connect_write_pipe(
-        asyncio.streams.FlowControlMixin, sys.stdout.buffer
-    )
-    out = asyncio.StreamWriter(transport, protocol, None, loop)
-    first = await shard_frames.read(source)
-    setup = shard_frames.told(first) if first else None
-    if isinstance(setup, Setup):
-        garbage.tune()
-        await _Child(setup, out).serve(source)
-
-
-if __name__ == "__main__":
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's: our input will end
-    uvloop.run(_main())

@@ -21,13 +21,15 @@ from collectors.snmp_trap.parse import Body, Notification, WrongCommunity, peek,
 from collectors.snmp_trap.secured import Secured
 from collectors.snmp_trap.settings import TrapSettings
 from collectors.snmp_trap.udp import dropped, opened, passed_by_systemd, prepare
+from netopsd.core.copies import event
 from netopsd.core.model import Event, Events
 from netopsd.ports import Clock, Inbox, Worker
 
 RECEIVE_MOST = 1024  # datagrams taken from the kernel at once: a few ms
 JUDGE_MOST = 512  # judged at once: a few ms
 QUIET_S = 0.005  # a datagram that long after the last turn is judged at once
-GATHER_S = 0.04  # otherwise the next ones are waited for: a wake-up costs more than a trap
+GATHER_S = (0.005, 0.04)  # otherwise the next ones are waited for, at least and at most so long
+GATHER_EACH_S = 0.0002  # for each that came last: below 5,000 a second the wait becomes the least
 MAX_OCTETS = 65_535
 V3 = 3
 
@@ -104,13 +106,15 @@ class TrapListener:
                 self._sock = None
 
     async def _hear(self, sock: socket.socket, inbox: Inbox) -> None:
-        last = self._clock.mono_s()
+        last, heard = self._clock.mono_s(), 0
         while True:
             if not self._backlog:
                 await _readable(sock)
                 if self._clock.mono_s() - last < QUIET_S:
-                    await self._clock.sleep(GATHER_S)
+                    await self._clock.sleep(gather_s(heard))
+            before = self._ledger.received
             self._receive(sock)
+            heard = self._ledger.received - before
             self._judge(inbox)
             await self._clock.sleep(0)
             last = self._clock.mono_s()
@@ -176,10 +180,11 @@ class TrapListener:
             return
         at = self._clock.now()
         items = tuple(
-            Event(at=at, device=device, source=source, name=body.name, values=body.values,
-                  count=count)
-            for (source, device, body), count in folded.items()
-        )  # fmt: skip
+            [
+                event(at, device, source, body.name, body.values, count)
+                for (source, device, body), count in folded.items()
+            ]
+        )
         total = sum(folded.values())
         if inbox.offer(Events(at=at, items=items)):
             self._ledger.emitted += total
@@ -188,7 +193,7 @@ class TrapListener:
             self._ledger.overflow += total
 
     def _inform(self, datagram: Datagram, device: str, said: Notification) -> None:
-        event = Event(
+        told = Event(
             at=self._clock.now(),
             device=device,
             source=datagram.source.address,
@@ -196,7 +201,17 @@ class TrapListener:
             values=said.body.values,
             confirmed=True,
         )
-        self._informs.add(datagram, event, lambda: response_to(datagram.data))
+        self._informs.add(datagram, told, lambda: response_to(datagram.data))
+
+
+def gather_s(heard: int) -> float:
+    """Return how long to wait for more where `heard` came last.
+
+    A wake-up and a commit cost more than many a trap: in a storm they are shared. Where none is,
+    what counts is how soon one is told of.
+    """
+    least_s, most_s = GATHER_S
+    return min(most_s, max(least_s, heard * GATHER_EACH_S))
 
 
 async def _readable(sock: socket.socket) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from collectors.snmp_codec.ber import DecodeError, header, signed
+from collectors.snmp_codec.ber import DecodeError, header
 from collectors.snmp_codec.message import (
     INFORM,
     MAX_VARBINDS,
@@ -36,6 +36,9 @@ ENTERPRISE_SPECIFIC = 6
 
 _UPTIME_BIND = bytes.fromhex("06082b0601020101030043")
 _NO_ERROR = bytes.fromhex("020100020100")
+_UPTIME_OCTETS = 15  # of its binding at least: two heads, the name, a number of one octet
+_LEAST_OCTETS = 3 + len(_NO_ERROR) + 2 + _UPTIME_OCTETS
+_new = tuple.__new__
 REMEMBERED = 4096  # bodies; a storm repeats itself
 REMEMBERED_OCTETS = 1024  # longer ones are read anew, so this stays under about 20 MB
 
@@ -84,51 +87,46 @@ def read(data: bytes, communities: Container[bytes] | None = None) -> Notificati
 
     `communities`: those believed; None lets all pass.
     """
-    if communities is not None and _community(data) not in communities:
-        raise WrongCommunity("not a community of ours")
-    return _short_cut(data) or _long_way(data)
-
-
-def _community(data: bytes) -> bytes:
-    _, at, end = header(data, 0, len(data))
+    tag, at, end = header(data, 0, len(data))
     if data[at : at + 2] != b"\x02\x01":
         raise DecodeError("no version")
-    tag, at, end = header(data, at + 3, end)
-    if tag != 0x04:
+    version = data[at + 2 : at + 3]
+    kind, start, at = header(data, at + 3, end)
+    if kind != 0x04:
         raise DecodeError("no community")
-    return data[at:end]
-
-
-def _short_cut(data: bytes) -> Notification | None:  # noqa: PLR0911  a chain of refusals
-    """Read the head only, and look its body up by its octets.
-
-    Returns None where the datagram is not a v2c notification of the plainest shape: the whole
-    decoder judges it then. What is accepted here reads there the same (a property test).
-    """
-    tag, at, end = header(data, 0, len(data))
-    if tag != 0x30 or end != len(data) or data[at : at + 3] != b"\x02\x01\x01":
-        return None
-    tag, start, at = header(data, at + 3, end)
-    if tag != 0x04:
-        return None
     community = data[start:at]
+    if communities is not None and community not in communities:
+        raise WrongCommunity("not a community of ours")
+    plain = tag == 0x30 and end == len(data) and version == b"\x01"
+    return (_short_cut(data, community, at) if plain else None) or _long_way(data)
+
+
+def _short_cut(data: bytes, community: bytes, at: int) -> Notification | None:
+    """Read the head of the PDU at `at` only, and look its body up by its octets.
+
+    Returns None where it is not a v2c notification of the plainest shape: the whole decoder judges
+    it then. What is accepted here reads there the same (a property test).
+    """
+    end = len(data)
     pdu, at, stop = header(data, at, end)
-    if pdu not in (TRAP2, INFORM) or stop != end:
+    if pdu not in (TRAP2, INFORM) or stop != end or end - at < _LEAST_OCTETS:
         return None
-    tag, start, at = header(data, at, end)
-    if tag != 0x02 or data[at : at + 6] != _NO_ERROR:
+    start, size = at + 2, data[at + 1]
+    at = start + size
+    if data[start - 2] != 0x02 or not 1 <= size <= 4 or not data.startswith(_NO_ERROR, at):
         return None
-    request_id = signed(data[start:at])
-    tag, at, stop = header(data, at + 6, end)
-    if tag != 0x30 or stop != end or end - at > REMEMBERED_OCTETS:
+    tag, rest, stop = header(data, at + 6, end)
+    if tag != 0x30 or stop != end or end - rest > REMEMBERED_OCTETS:
         return None
-    tag, at, stop = header(data, at, end)
-    if tag != 0x30 or not data.startswith(_UPTIME_BIND, at):
+    if end - rest < _UPTIME_OCTETS or not data.startswith(_UPTIME_BIND, rest + 2):
         return None
-    _, start, at = header(data, at + 10, stop)
-    if at != stop or not 1 <= at - start <= 9:
+    size = data[rest + 13]  # of the uptime's number, which ends the first binding
+    bind, rest = data[rest : rest + 2], rest + 14 + size
+    if not 1 <= size <= 9 or bind != bytes((0x30, 12 + size)) or rest > end:
         return None
-    return Notification(pdu, community, request_id, _known_body(data[at:end]))
+    request_id = int.from_bytes(data[start:at], "big", signed=True)
+    said = (pdu, community, request_id, _known_body(data[rest:]), "")
+    return _new(Notification, said)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -21,7 +21,7 @@ def put(world: World, at: datetime, what: str, key: str) -> None:
     if last is not None:
         second = max(second, int(last.timestamp()) + 1)
     # What is due in one second hangs together like a list in Lisp: a storm puts thousands there.
-    world.due[second] = ((what, key), world.due.get(second) or ())
+    world.due[second] = (what, key, world.due.get(second) or ())
 
 
 def fill(world: World, items: Iterable[tuple[datetime, str, str]]) -> None:
@@ -29,7 +29,7 @@ def fill(world: World, items: Iterable[tuple[datetime, str, str]]) -> None:
     due = world.due.own
     for at, what, key in items:
         second = math.ceil(at.timestamp())
-        due[second] = ((what, key), due.get(second, ()))
+        due[second] = (what, key, due.get(second, ()))
 
 
 def take(world: World, since: datetime | None, now: datetime) -> Iterator[tuple[str, str]]:
@@ -45,8 +45,8 @@ def take(world: World, since: datetime | None, now: datetime) -> Iterator[tuple[
         world.due[second] = ()
         items: list[tuple[str, str]] = []
         while chain:
-            item, chain = chain
-            items.append(item)
+            what, key, chain = chain
+            items.append((what, key))
         yield from reversed(items)
 
 

@@ -6,12 +6,13 @@ their own. Every change is kept with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from netopsd.core import agenda, flap
-from netopsd.core.beliefs import Alarm, AlarmType, Change, Phase, Severity, alarm_key
+from netopsd.core import agenda, copies, flap
+from netopsd.core.beliefs import Alarm, AlarmType, Phase, Severity, alarm_key
+from netopsd.core.inventory import Policy
 from netopsd.core.model import Acknowledge, Resource, Shelve
 from netopsd.core.outcome import AlarmNotice
 from netopsd.core.values import replace
@@ -65,19 +66,24 @@ class Sight:
     hold_s: float = 0.0
     source: str = "poll"
     times: int = 1
-    key: str = field(init=False)
+    key: str = ""  # drawn from the three that make it, where it is not known already
 
     def __post_init__(self) -> None:
-        self.key = alarm_key(self.resource, self.alarm, self.qualifier)
+        if not self.key:
+            self.key = alarm_key(self.resource, self.alarm, self.qualifier)
 
 
 def see(world: World, seen: Seen, sight: Sight) -> None:
     """Move the alarm that `sight` speaks of as the table says."""
-    key = sight.key
-    known = world.alarm(key)
+    move(world, world.alarm(sight.key), seen, sight)
+
+
+def move(world: World, known: Alarm | None, seen: Seen, sight: Sight) -> None:
+    """Do as `see` where the alarm is `known` already (None: there was never one)."""
     if known is not None and known.phase is Phase.ACTIVE:
         _see_active(world, known, seen, sight)
         return
+    key = sight.key
     pending = world.pending.get(key) or None
     phase = Phase.PENDING if pending is not None else Phase.CLEARED
     if seen is Seen.BAD:
@@ -120,45 +126,44 @@ def _raise(world: World, known: Alarm | None, pending: Alarm | None, sight: Sigh
     if len(uncleared) >= _most(world) and sight.alarm != OVERFLOW:
         _overflow(world, sight)
         return
-    before = known or _NEVER
     policy = world.inventory.policy
-    weight = flap.changed(before.flap_weight, before.flap_at, sight.at, policy)
-    flapping = flap.is_flapping(weight, before.flapping, policy)
-    alarm = replace(
-        before,
-        key=sight.key,
-        resource=sight.resource,
-        alarm=sight.alarm,
-        qualifier=sight.qualifier,
-        type=sight.type,
-        severity=sight.severity,
-        probable_cause=sight.probable_cause,
-        text=sight.text,
-        why=sight.why,
-        phase=Phase.ACTIVE,
-        occurrence=before.occurrence + 1,
-        since=pending.since if pending is not None else sight.at,
-        raised_at=sight.at,
-        cleared_at=None,
-        changed_at=sight.at,
-        source=sight.source,
-        count=sight.times,
-        acked_by="",
-        acked_at=None,
-        flapping=flapping,
-        flap_weight=weight,
-        flap_at=sight.at,
-        root="",
-        maintenance="",
-    )
+    alarm = _raised(known or _NEVER, pending, sight, policy)
     if pending is not None:
         world.pending[alarm.key] = ()
     world.by_device[device] = uncleared | {alarm.key}
     _keep(world, alarm, "raised", by="netopsd")
-    if flapping:
+    if alarm.flapping:
         alarm = replace(alarm, why=f"changes too often; last: {sight.why}")
         _keep(world, alarm, "flapping", by="netopsd")
         _start_flapping(world, alarm, bad=True)
+
+
+def _raised(before: Alarm, pending: Alarm | None, sight: Sight, policy: Policy) -> Alarm:
+    """Return the next occurrence of an alarm; who shelved it is all that stays of the last."""
+    weight = flap.changed(before.flap_weight, before.flap_at, sight.at, policy)
+    new = copies.blank()
+    new.key = sight.key
+    new.resource = sight.resource
+    new.alarm = sight.alarm
+    new.qualifier = sight.qualifier
+    new.type = sight.type
+    new.severity = sight.severity
+    new.probable_cause = sight.probable_cause
+    new.text = sight.text
+    new.why = sight.why
+    new.phase = Phase.ACTIVE
+    new.occurrence = before.occurrence + 1
+    new.since = pending.since if pending is not None else sight.at
+    new.raised_at = new.changed_at = new.flap_at = sight.at
+    new.cleared_at = new.acked_at = None
+    new.source = sight.source
+    new.count = sight.times
+    new.acked_by = new.root = new.maintenance = ""
+    new.shelved_until = before.shelved_until
+    new.shelved_by = before.shelved_by
+    new.flapping = flap.is_flapping(weight, before.flapping, policy)
+    new.flap_weight = weight
+    return copies.closed(new)
 
 
 OVERFLOW = "alarm-overflow"
@@ -217,7 +222,10 @@ def again(world: World, alarm: Alarm, at: datetime, times: int) -> bool:
     if alarm.flapping:
         return world.raw.get(alarm.key) == Seen.BAD  # as it is already: nothing changes
     key, most = alarm.key, world.inventory.policy.checkpoint_s
-    more = replace(alarm, count=alarm.count + times, changed_at=max(alarm.changed_at, at))
+    new = copies.opened(alarm)
+    new.count += times
+    new.changed_at = max(alarm.changed_at, at)
+    more = copies.closed(new)
     if (more.changed_at - world.alarms[key].changed_at).total_seconds() < most:
         world.told[key] = more
     else:
@@ -258,20 +266,17 @@ def end(
     device = alarm.resource.device
     left = (world.by_device.get(device) or frozenset()) - {alarm.key}
     world.by_device[device] = left
-    world.raw[alarm.key] = ""
-    cleared = replace(
-        alarm,
-        phase=Phase.CLEARED,
-        since=at,
-        cleared_at=at,
-        changed_at=at,
-        why=why,
-        flapping=False,
-        flap_weight=alarm.flap_weight if weight is None else weight,
-        flap_at=alarm.flap_at if weight is None else at,
-    )
-    _keep(world, cleared, "cleared", by=by)
-    overflow = alarm_key(Resource(device), OVERFLOW)
+    if world.raw.get(alarm.key):
+        world.raw[alarm.key] = ""
+    new = copies.opened(alarm)
+    new.phase = Phase.CLEARED
+    new.since = new.cleared_at = new.changed_at = at
+    new.why = why
+    new.flapping = False
+    if weight is not None:
+        new.flap_weight, new.flap_at = weight, at
+    _keep(world, copies.closed(new), "cleared", by=by)
+    overflow = f"{device}!{OVERFLOW}"
     if overflow in left and len(left) - 1 < OVERFLOW_ENDS * _most(world):
         end(world, world.alarms[overflow], at, "there is room for more alarms again")
 
@@ -299,9 +304,10 @@ def _see_flapping(world: World, alarm: Alarm, bad: bool, sight: Sight) -> None:
         return
     policy = world.inventory.policy
     weight = flap.changed(alarm.flap_weight, alarm.flap_at, sight.at, policy)
-    world.alarms[alarm.key] = replace(
-        alarm, flap_weight=weight, flap_at=sight.at, count=alarm.count + (sight.times if bad else 0)
-    )
+    new = copies.opened(alarm)
+    new.flap_weight, new.flap_at = weight, sight.at
+    new.count += sight.times if bad else 0
+    world.alarms[alarm.key] = copies.closed(new)
 
 
 def steady(world: World, key: str, at: datetime) -> None:
@@ -339,22 +345,12 @@ def _keep(world: World, alarm: Alarm, what: str, *, by: str, told: bool = False)
             alarm = replace(alarm, count=max(newer.count, alarm.count))
     world.alarms[alarm.key] = alarm
     world.touched.append(alarm.key)
-    world.out.changes.append(
-        Change(
-            alarm=alarm.key,
-            occurrence=alarm.occurrence,
-            at=alarm.changed_at,
-            what=what,
-            by=by,
-            why=alarm.why,
-            severity=Severity.CLEARED if alarm.phase is Phase.CLEARED else alarm.severity,
-        )
-    )
+    world.out.changes.append(copies.change(alarm, what, by))
     # Who heard of an alarm before it was shelved must hear that it is over.
     unheard = bool(alarm.root or alarm.maintenance) if what == "cleared" else hushed(alarm)
     if not told and not unheard:
         notice = what if what in ("raised", "cleared") else "changed"
-        world.out.notices.append(AlarmNotice(alarm=alarm, what=notice, at=alarm.changed_at))
+        world.out.notices.append(copies.notice(alarm, notice))
 
 
 def explain(world: World, alarm: Alarm, root: str, at: datetime, why: str) -> None:
@@ -372,12 +368,13 @@ def explain(world: World, alarm: Alarm, root: str, at: datetime, why: str) -> No
 
 def hush(world: World) -> None:
     """Take back what this input would tell of alarms that it has explained, or found planned."""
+    moved = world.out.alarms
     world.out.notices[:] = [
         notice
         for notice in world.out.notices
         if not isinstance(notice, AlarmNotice)
         or notice.what != "raised"
-        or not ((now := world.alarms[notice.alarm.key]).root or now.maintenance)
+        or not ((now := moved[notice.alarm.key]).root or now.maintenance)
     ]
 
 

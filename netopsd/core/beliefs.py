@@ -101,7 +101,9 @@ class Alarm:
 
 def alarm_key(resource: Resource, alarm: str, qualifier: str = "") -> str:
     """RFC 8632 identity as one string: "osl-gw1/if/eth0!link-down"."""
-    return f"{resource}!{alarm}:{qualifier}" if qualifier else f"{resource}!{alarm}"
+    device, table = resource.device, resource.table  # str(resource) would cost as much again
+    where = f"{device}/{table}/{resource.row}" if table else device
+    return f"{where}!{alarm}:{qualifier}" if qualifier else f"{where}!{alarm}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from netopsd.core.world import World
 
 UNREACHABLE = "device-unreachable"
 LINK_DOWN = "link-down"
+_ROOTS = (UNREACHABLE, LINK_DOWN)
 DEEPEST = 64  # no network is deeper; a cycle in `upstream` is refused by the settings anyway
 
 
@@ -78,11 +79,8 @@ def upstream_undecided(world: World, device: str, since: datetime) -> bool:
 
 def follow(world: World, at: datetime) -> None:
     """Explain anew what this input may have changed: moved alarms' devices, and all behind."""
-    todo: list[str] = []
-    for key in tuple(world.touched):
-        alarm = world.alarms[key]
-        if alarm.alarm in (UNREACHABLE, LINK_DOWN):
-            todo.append(alarm.resource.device)
+    moved = map(world.out.alarms.__getitem__, world.touched)
+    todo = [alarm.resource.device for alarm in moved if alarm.alarm in _ROOTS]
     seen: set[str] = set()
     while todo:
         device = todo.pop(0)

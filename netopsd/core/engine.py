@@ -195,16 +195,20 @@ def _act_on_ticket(world: World, asked: TicketAct) -> None:
     ticket.act(world, asked)
 
 
+def _mark_planned(world: World, at: datetime) -> None:
+    for key in tuple(dict.fromkeys(world.touched)):
+        moved = world.alarms[key]
+        if moved.phase is Phase.ACTIVE and not moved.maintenance:
+            window = maintenance.for_device(world.inventory, moved.resource.device, at)
+            if window:
+                alarm.maintain(world, moved, window, at, f"planned: {window}")
+
+
 def _follow(world: World, at: datetime) -> None:
     """What moved alarms mean: planned or not, explained by what, work for whom."""
     if world.touched:
-        for key in tuple(dict.fromkeys(world.touched)):
-            moved = world.alarms[key]
-            if moved.phase is Phase.ACTIVE and not moved.maintenance:
-                window = maintenance.for_device(world.inventory, moved.resource.device, at)
-                if window:
-                    why = f"planned: {window}"
-                    alarm.maintain(world, moved, window, at, why)
+        if world.inventory.windows:
+            _mark_planned(world, at)
         cause.follow(world, at)
         alarm.hush(world)
         ticket.follow(world, at)

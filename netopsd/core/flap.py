@@ -16,13 +16,17 @@ def decayed(weight: float, since: datetime | None, at: datetime, policy: Policy)
     """Return what is left at `at` of `weight` as of `since`."""
     if since is None or weight <= 0:
         return 0.0
-    halvings = max(0.0, (at - since).total_seconds()) / policy.flap_half_life_s
-    return float(weight * 0.5**halvings)
+    after_s = (at - since).total_seconds()
+    if after_s <= 0:
+        return weight
+    left: float = weight * 0.5 ** (after_s / policy.flap_half_life_s)
+    return left
 
 
 def changed(weight: float, since: datetime | None, at: datetime, policy: Policy) -> float:
     """Return the weight after one more change at `at`."""
-    return max(1.0, 2 * decayed(weight, since, at, policy))
+    more = 2 * decayed(weight, since, at, policy)
+    return more if more > 1.0 else 1.0
 
 
 def is_flapping(weight: float, was: bool, policy: Policy) -> bool:

@@ -13,7 +13,7 @@ from netopsd.core.alarm import Seen as Told
 from netopsd.core.alarm import Sight
 from netopsd.core.beliefs import AlarmType, Phase, Severity, alarm_key
 from netopsd.core.inventory import Device
-from netopsd.core.looks import Look, Seen, TableLook
+from netopsd.core.looks import Look, Seen, Swept, TableLook
 from netopsd.core.model import Batch, Resource, Table
 from netopsd.core.rates import Restart
 from netopsd.core.rules import RulePlan
@@ -202,15 +202,16 @@ def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: B
     return bool(world.pending.get(key))
 
 
-def row_called(look: Look | None, table: str, word: str) -> str:
+def row_called(look: Look | Swept | None, table: str, word: str) -> str:
     """Return the name of the row whose index or name is `word`; "#word" where there is none."""
-    known = look.tables.get(table) if look is not None else None
+    known = look.rows(table) if look is not None else None
     if known is not None:
-        layout = known.table.layout
-        if word in layout.index:
+        layout, where = known
+        try:
             return layout.rows[layout.index.index(word)]
-        if word in known.where:
-            return word
+        except ValueError:
+            if word in where:
+                return word
     return f"#{word}"
 
 

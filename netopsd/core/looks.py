@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from netopsd.core.fleet import moment
 from netopsd.core.fleet_rules import FleetRules
-from netopsd.core.model import Clocks, Sweep, Table
+from netopsd.core.model import Clocks, Layout, Sweep, Table
 from netopsd.core.rates import Deltas
 from netopsd.core.rules import RulePlan
+
+Rows = tuple[Layout, Mapping[str, int]]  # and where a row of a name stands
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,11 @@ class Look:
     seen: Mapping[str, Seen]  # by source
     tables: Mapping[str, TableLook]
 
+    def rows(self, table: str) -> Rows | None:
+        """Return the rows of a table, None where it was not read."""
+        known = self.tables.get(table)
+        return (known.table.layout, known.where) if known is not None else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SweepLook:
@@ -79,6 +86,14 @@ class Swept:
         self.i = i
         self.at = at
         self.beside = beside
+
+    def rows(self, table: str) -> Rows | None:
+        """Return the rows of a table, None where it was not read. Numbers are not touched."""
+        parts = zip(self.now.sweep.fleet.members[self.i].parts, self.now.rules.parts[self.i])  # noqa: B905
+        for part, ruled in parts:
+            if part.layout.table == table:
+                return part.layout, ruled.where
+        return self.beside.rows(table) if self.beside is not None else None
 
     def look(self) -> Look:
         """Return the look by itself."""

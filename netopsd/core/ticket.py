@@ -52,19 +52,25 @@ def way(start: TicketStatus, goal: TicketStatus) -> tuple[TicketStatus, ...]:
 
 def follow(world: World, at: datetime) -> None:
     """Bring tickets in line with the alarms this input touched."""
+    moved = world.out.alarms  # whatever was touched is there
+    hold = _hold(world)
     for key in dict.fromkeys(world.touched):
-        _follow(world, world.alarms[key], at)
-
-
-def _follow(world: World, alarm: Alarm, at: datetime) -> None:
-    ticket = _ticket(world, alarm.key)
-    if alarm.phase is Phase.ACTIVE and not alarm.root:
-        if ticket is None or ticket.status is S.RESOLVED:
-            due = (alarm.raised_at or at) + _hold(world)
-            agenda.put(world, max(due, at), "ticket", alarm.key)
+        alarm = moved[key]
+        known = world.ticket_of.get(key)
+        ticket = world.tickets.get(known) if known else None
+        if alarm.phase is not Phase.ACTIVE or alarm.root:
+            if ticket is not None or alarm.root:
+                _relieve(world, alarm, ticket, at)
+        elif ticket is None or ticket.status is S.RESOLVED:
+            due = (alarm.raised_at or at) + hold
+            agenda.put(world, due if due > at else at, "ticket", key)
         else:
             _refresh(world, alarm, ticket, at)
-    elif ticket is not None and ticket.status not in FINAL and ticket.status is not S.RESOLVED:
+
+
+def _relieve(world: World, alarm: Alarm, ticket: Ticket | None, at: datetime) -> None:
+    """An alarm is over, or explained: nobody need work at it, or only at what explains it."""
+    if ticket is not None and ticket.status not in FINAL and ticket.status is not S.RESOLVED:
         if alarm.root:
             _move(world, ticket, S.CANCELLED, at, NETOPSD, f"explained by {alarm.root}")
         else:

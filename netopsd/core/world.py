@@ -47,9 +47,9 @@ class Shelf(Generic[K, V]):
     def get(self, key: K) -> V | None:
         shelf: Shelf[K, V] | None = self
         while shelf is not None:
-            value = shelf.own.get(key)
-            if value is not None:
-                return value
+            own = shelf.own
+            if key in own:  # cheaper than own.get, and mostly it is not
+                return own[key]
             shelf = shelf.under
         return None
 
@@ -86,7 +86,7 @@ class ResourceState:
     why: str = ""
 
 
-Chain = tuple[()] | tuple[tuple[str, str], "Chain"]
+Chain = tuple[()] | tuple[str, str, "Chain"]
 
 STORED = (
     *("alarms", "tickets", "devices", "services", "outages", "periods", "meters", "sequences"),
@@ -176,7 +176,7 @@ class World:
                 continue
             own = getattr(self, name).own
             own.update(changed)
-            if base:
+            if base and not all(changed.values()):
                 for key, value in changed.items():
                     if not value:
                         del own[key]

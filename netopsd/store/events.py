@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from netopsd.core.model import Event, Resource
@@ -26,6 +27,8 @@ INSERT = (
 )
 # Lone surrogates are escaped, so a line is ASCII whatever a device sent.
 _dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
+_word = lru_cache(maxsize=4096)(_dumps)  # of devices, addresses and names
+_TRUTH = {False: "false", True: "true"}
 
 
 def searchable(text: str) -> str:
@@ -41,7 +44,8 @@ def rows(events: Sequence[Event]) -> Iterator[tuple[Any, ...]]:
 
 def _row(events: Sequence[Event]) -> tuple[Any, ...]:
     times = [micros(event.at) for event in events]
-    lines = "\n".join(_dumps(_line(at, event)) for at, event in zip(times, events, strict=True))
+    said: dict[int, str] = {}
+    lines = "\n".join([_line(at, event, said) for at, event in zip(times, events, strict=True)])
     return (
         min(times),
         max(times),
@@ -54,13 +58,22 @@ def _row(events: Sequence[Event]) -> tuple[Any, ...]:
     )
 
 
-def _line(at: int, e: Event) -> tuple[Any, ...]:
-    values = e.values if type(e.values) is dict else dict(e.values)
-    line = (at, e.device, e.source, e.name, values, e.authenticated, e.confirmed, e.count)
+def _line(at: int, e: Event, said: dict[int, str]) -> str:
+    """Return the line of one event. `said`: values written already, by identity: a storm's repeat.
+
+    The same text as JSON of the whole array, put together from parts at a third of the price.
+    """
+    values = said.get(id(e.values))
+    if values is None:
+        values = said[id(e.values)] = _dumps(dict(e.values))
+    line = (
+        f"[{at},{_word(e.device)},{_word(e.source)},{_word(e.name)},{values},"
+        f"{_TRUTH[e.authenticated]},{_TRUTH[e.confirmed]},{e.count}"
+    )
     if not (e.alarm or e.resource or e.severity or e.text):
-        return line
+        return line + "]"
     where = e.resource and (e.resource.device, e.resource.table, e.resource.row)
-    return (*line, e.alarm, where, e.severity, e.text)
+    return f"{line},{_dumps((e.alarm, where, e.severity, e.text))[1:]}"
 
 
 def _event(line: Sequence[Any]) -> Event:

@@ -44,7 +44,9 @@ async def with_shards(story: Callable[[Shards, Agent], Awaitable[None]]) -> None
 def children() -> list[int]:
     said = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
     return [
-        int(pid) for pid in said.split() if b"shards" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        int(pid)
+        for pid in said.split()
+        if b"shard_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 

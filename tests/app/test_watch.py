@@ -10,7 +10,7 @@ from netopsd.clock import SystemClock
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Input
 from netopsd.errors import CannotLook
-from netopsd.watch import Watch, phase_of, phases, until_turn
+from netopsd.watch import SOON_S, Watch, phase_of, phases, until_turn
 
 
 class Devices:
@@ -103,6 +103,33 @@ def test_a_verifying_look_comes_at_once_and_after_the_one_under_way() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(go())
+
+
+def test_devices_asked_for_together_again_are_not_looked_at_all_at_once() -> None:
+    """Each waits as long as looks beside the turns keep apart, and at most a second more."""
+    watch = Watch(
+        lambda _: [("snmp", Devices())], SystemClock(), Inbox(), lambda took_s, looks: None
+    )
+    names = [f"d{n}" for n in range(40)]
+
+    async def go() -> list[float]:
+        task = asyncio.create_task(watch.run(fleet(*names, interval_s=3600)))
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            for name in names:
+                watch.look_soon(name, 0.0)
+            await asyncio.sleep(0.05)
+        now = asyncio.get_running_loop().time()
+        waits = [timer.when() - now for timer in watch._timers.values()]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return waits
+
+    waits = asyncio.run(go())
+    assert len(waits) == len(names)
+    assert SOON_S - 0.2 < min(waits) <= max(waits) < SOON_S + 1.0
+    most = max(sum(abs(one - other) < 0.1 for other in waits) for one in waits)
+    assert most <= len(names) / 2
 
 
 def test_ten_thousand_devices_are_spread_evenly_over_the_interval() -> None:

@@ -23,7 +23,7 @@ from collectors.snmp_codec.message import (
     decode,
     encode,
 )
-from collectors.snmp_trap.listener import TrapListener
+from collectors.snmp_trap.listener import GATHER_S, TrapListener, gather_s
 from collectors.snmp_trap.parse import SYS_UPTIME, TRAP_OID
 from collectors.snmp_trap.settings import TrapSettings
 from collectors.snmp_trap.udp import passed_by_systemd
@@ -325,6 +325,16 @@ def test_every_datagram_of_a_storm_is_accounted_for(tmp_path: Path, trouble: str
             assert stats["informs_acked"] == 0
 
     told(story, tmp_path, devices=devices, source_rate=100, **small)
+
+
+@pytest.mark.parametrize(("rate", "wait_s"), [(100, 0), (2_000, 0), (10_000, 1), (50_000, 1)])
+def test_a_storm_is_gathered_and_a_shower_is_not(rate: int, wait_s: int) -> None:
+    """From any state a steady rate finds its wait within a second."""
+    for heard in (0, 1_000):
+        waits = [gather_s(heard)]
+        while sum(waits) < 1.0:
+            waits.append(gather_s(round(rate * waits[-1])))
+        assert waits[-1] == GATHER_S[wait_s]
 
 
 def test_a_port_in_use_is_a_clear_mistake(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -97,9 +98,48 @@ def test_the_short_cut_says_what_the_whole_decoder_says(
 ) -> None:
     if damage:
         data = data[: at % len(data)] + bytes([octet]) + data[at % len(data) + 1 :]
-    short = outcome(parse._short_cut, data)
-    if short is not None:
-        assert short == outcome(parse._long_way, data)
+    assert outcome(parse.read, data) == outcome(parse._long_way, data)
+
+
+def long_form(element: bytes) -> bytes:
+    """The same element, its length in two octets where one would do."""
+    return element[:1] + b"\x81" + element[1:]
+
+
+LONGER = ("", "request-id", "uptime", "bind", "list", "pdu", "message")
+HIDDEN = ("", "after the uptime", "in the bind", "after the list", "after the pdu")
+
+
+def odd(uptime: int, number: int, longer: str, hidden: str) -> bytes:
+    """A trap whose numbers have so many octets, with a length too long or octets that hide."""
+
+    def element(what: str, tag: int, body: bytes) -> bytes:
+        made = tlv(tag, body)
+        return long_form(made) if what == longer and len(body) < 0x80 else made
+
+    def more(where: str) -> bytes:
+        return b"\x02\x01\x00" if where == hidden else b""
+
+    ticks = element("uptime", 0x43, b"\x01" * uptime)
+    first = element("bind", 0x30, encode_oid(parse.SYS_UPTIME) + ticks + more("in the bind"))
+    name = tlv(0x30, encode_oid(parse.TRAP_OID) + encode_oid(LINK_DOWN))
+    listed = element("list", 0x30, first + more("after the uptime") + name)
+    numbers = element("request-id", 2, b"\x01" * number) + integer(0) + integer(0)
+    pdu = element("pdu", TRAP2, numbers + listed + more("after the list"))
+    return element("message", 0x30, integer(1) + tlv(4, b"c") + pdu + more("after the pdu"))
+
+
+def test_the_short_cut_judges_odd_lengths_as_the_whole_decoder() -> None:
+    for case in itertools.product((0, 1, 2, 4, 5, 9, 10), (0, 1, 4, 5, 9, 10), LONGER, HIDDEN):
+        data = odd(*case)
+        said = outcome(parse.read, data)
+        assert said == outcome(parse._long_way, data), case
+        if 1 <= case[0] <= 9 and 1 <= case[1] <= 9 and not case[3]:
+            assert said != "error", case
+        for at in range(len(data) if case[2:] == ("", "") else 0):
+            for octet in (data[at] - 1, data[at] + 1, data[at] ^ 0x80):
+                bent = data[:at] + bytes([octet % 256]) + data[at + 1 :]
+                assert outcome(parse.read, bent) == outcome(parse._long_way, bent), bent.hex()
 
 
 def test_octets_hidden_behind_the_uptime_are_not_skipped() -> None:
