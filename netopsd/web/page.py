@@ -14,9 +14,10 @@ from netopsd.core.beliefs import SlaPeriod
 from netopsd.core.inventory import Service
 from netopsd.ports import Clock
 from netopsd.web.exposition import Family
-from netopsd.web.series import Series
+from netopsd.web.series import WHOLE, Series, Share
 
-MOST_SCRAPES = 4  # at once
+MOST_SCRAPES = 16  # at once
+MOST_SHARES = 64
 QUICK = 1  # zlib level: nearly all of the gain for a third of the time
 
 
@@ -37,8 +38,11 @@ class Page:
     own: Callable[[], Awaitable[bytes]]
     families: Sequence[Family] = ()
 
-    async def chunks(self, part: Part = Part.ALL) -> AsyncIterator[bytes]:
-        """Yield the text in pieces; the event loop gets its turn between them."""
+    async def chunks(self, part: Part = Part.ALL, share: Share = WHOLE) -> AsyncIterator[bytes]:
+        """Yield the text in pieces; the event loop gets its turn between them.
+
+        `share` says whose series of the network are told.
+        """
         if part is not Part.NETWORK:
             yield await self.own()
             for family in self.families:
@@ -46,8 +50,18 @@ class Page:
                     yield piece.encode("utf-8", "replace")
                     await self.clock.sleep(0)
         if part is not Part.OWN:
-            async for chunk in self.series.chunks():
+            async for chunk in self.series.chunks(share):
                 yield chunk
+
+
+def share_of(said: str) -> Share:
+    """Return the share that "2/8" names. Raises ValueError, in words."""
+    number, slash, count = said.partition("/")
+    if slash and number.isascii() and count.isascii() and number.isdigit() and count.isdigit():
+        share = (int(number[:9]), int(count[:9]))
+        if 1 <= share[0] <= share[1] <= MOST_SHARES:
+            return share
+    raise ValueError(f'shard: write "2/8" for the second of eight; at most {MOST_SHARES} of them')
 
 
 async def gzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

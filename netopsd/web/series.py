@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
+from zlib import crc32
 
 import numpy as np
 
@@ -24,6 +25,10 @@ CHUNK = 64 * 1024  # characters sent at once
 PAUSE_AFTER = 4096  # samples rendered between two turns of the event loop: 2 ms or so
 PER_TABLE = 16  # looking at a table costs about as much as this many samples
 INTERVALS = 3  # a table not read for this many of its intervals is not shown
+
+
+Share = tuple[int, int]  # (2, 8): the second of eight; a device is in one by its name alone
+WHOLE: Share = (1, 1)
 
 
 @dataclass(slots=True)
@@ -94,8 +99,7 @@ class Series:
         self._seen: dict[str, _Seen] = {}
         self._fleets: WeakKeyDictionary[Fleet, tuple[Mapping[str, Device], list[_Source | None]]]
         self._fleets = WeakKeyDictionary()
-        self.shown = 0  # series in the latest complete scrape
-        self.hidden = 0  # rows left out of it because their table is too long
+        self._told: dict[Share, tuple[int, int]] = {}  # series and hidden rows, latest scrapes
 
     def take(self, batch: Batch, device: Device) -> None:
         """Keep the newest look. Cheap: references only, no number is touched."""
@@ -150,12 +154,25 @@ class Series:
         for name in [name for name in self._seen if name not in devices]:
             del self._seen[name]
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the text of all series. The event loop gets its turn every few milliseconds."""
+    @property
+    def shown(self) -> int:
+        """Return how many series the latest complete scrape had, or those of all shares."""
+        return sum(series for series, _ in self._told.values())
+
+    @property
+    def hidden(self) -> int:
+        """Return how many rows were left out of it because their table is too long."""
+        return sum(hidden for _, hidden in self._told.values())
+
+    async def chunks(self, share: Share = WHOLE) -> AsyncIterator[bytes]:
+        """Yield the text of all series, or of one share of the devices.
+
+        The event loop gets its turn every few milliseconds.
+        """
         scrape = Scrape(self._help)
         parts: list[str] = []
         size = done = 0
-        for piece, cost in self._pieces(scrape):
+        for piece, cost in self._pieces(scrape, share):
             parts.append(piece)
             size += len(piece)
             done += cost
@@ -168,18 +185,22 @@ class Series:
                 await self._clock.sleep(0)
         if parts:
             yield "".join(parts).encode("utf-8", "replace")
-        self.shown, self.hidden = scrape.series, scrape.hidden
+        if any(one[1] != share[1] for one in self._told):  # cut otherwise before
+            self._told.clear()
+        self._told[share] = (scrape.series, scrape.hidden)
 
-    def _pieces(self, scrape: Scrape) -> Iterator[tuple[str, int]]:
-        for cost in self._gather(scrape):
+    def _pieces(self, scrape: Scrape, share: Share) -> Iterator[tuple[str, int]]:
+        for cost in self._gather(scrape, share):
             yield "", cost
         yield from scrape.render()
 
-    def _gather(self, scrape: Scrape) -> Iterator[int]:
+    def _gather(self, scrape: Scrape, share: Share) -> Iterator[int]:
         """Put every device's fresh tables into `scrape`; yields the cost of each step."""
         now = self._clock.mono_s()
         for seen in list(self._seen.values()):
             device = seen.device
+            if share != WHOLE and crc32(device.name.encode()) % share[1] != share[0] - 1:
+                continue
             fresh = [
                 look
                 for look in seen.sources.values()

@@ -20,7 +20,7 @@ from netopsd.errors import NotAllowed, StoreBroken
 from netopsd.web.api import router
 from netopsd.web.exposition import CONTENT_TYPE
 from netopsd.web.house import House
-from netopsd.web.page import MOST_SCRAPES, Page, Part, gzipped, wants_gzip
+from netopsd.web.page import MOST_SCRAPES, Page, Part, gzipped, share_of, wants_gzip
 from netopsd.web.reads import Now
 
 ASSETS = {
@@ -80,12 +80,20 @@ def _metrics(app: FastAPI, page: Page) -> None:
     running: set[int] = set()
 
     @app.get("/metrics", tags=["metrics"], response_class=Response)
-    async def metrics(request: Request, part: Part = Part.ALL) -> Response:
-        """Show the network's series and our own in the Prometheus text format 0.0.4."""
+    async def metrics(request: Request, part: Part = Part.ALL, shard: str = "1/1") -> Response:
+        """Show the network's series and our own in the Prometheus text format 0.0.4.
+
+        `shard` "2/8" shows the network's series of every eighth device: eight scrapes, side by
+        side, show all.
+        """
+        try:
+            share = share_of(shard)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
         if len(running) >= MOST_SCRAPES:
             raise HTTPException(503, "too many scrapes at once", {"Retry-After": "5"})
         headers = {"vary": "accept-encoding"}
-        chunks = page.chunks(part)
+        chunks = page.chunks(part, share)
         if wants_gzip(request.headers.get("accept-encoding", "")):
             headers["content-encoding"] = "gzip"
             chunks = gzipped(chunks)

@@ -95,6 +95,44 @@ def test_metrics_are_streamed_and_packed_when_asked(site: Any) -> None:
     serving(site, use, page)
 
 
+def test_shards_of_a_scrape_are_disjoint_and_together_all(site: Any) -> None:
+    series = many_series(50)
+    page = Page(clock=SystemClock(), series=series, own=site.figures.text)
+
+    async def use(web: WebServer) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{web.port}") as asker:
+            whole = await asker.get("/metrics?part=network")
+            shards = [
+                await asker.get("/metrics", params={"part": "network", "shard": f"{n}/4"})
+                for n in (1, 2, 3, 4)
+            ]
+            wrong = [
+                await asker.get("/metrics", params={"shard": said})
+                for said in (
+                    "0/4",
+                    "5/4",
+                    "1/65",
+                    "x",
+                    "1/",
+                    "/1",
+                    "-1/4",
+                    "1/2/3",
+                    "²/4",
+                    "9" * 5000,
+                )
+            ]
+        lines = [set(one.text.splitlines()) for one in (whole, *shards)]
+        samples = [{line for line in some if not line.startswith("#")} for some in lines]
+        assert set.union(*samples[1:]) == samples[0]
+        assert sum(map(len, samples[1:])) == len(samples[0])
+        assert all(len(some) > 500 for some in samples[1:])
+        assert series.shown == len(samples[0])
+        assert {one.status_code for one in wrong} == {422}
+        assert all('write "2/8"' in one.json()["reason"] for one in wrong)
+
+    serving(site, use, page)
+
+
 def test_a_half_packed_answer_is_a_whole_gzip_stream(site: Any) -> None:
     async def use(web: WebServer) -> None:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{web.port}") as asker:
