@@ -19,6 +19,7 @@ ifdef PYTEST
 else
 	@$(BIN)/python -m pytest -q -m "not e2e and not bench" -n 2
 	@$(BIN)/python -m pytest -q -m "e2e and not bench" -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -q -m bench
 endif
 
 venv: $(VENV)/.run ## only the environment, from the hash-locked requirements
