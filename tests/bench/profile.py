@@ -1,6 +1,6 @@
 """Where the daemon's time goes while it polls: py-spy over the first row.
 
-    python -m tests.bench.profile OUT.svg [--raw] [--devices N]
+    python -m tests.bench.profile OUT.svg [--raw] [--devices N] [--title WORDS]
 
 Draws a flame graph, or with `--raw` writes folded stacks.
 """
@@ -8,6 +8,7 @@ Draws a flame graph, or with `--raw` writes folded stacks.
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from tests.bench.__main__ import prepare
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out")
+    parser.add_argument("--title", default="")
     parser.add_argument("--raw", action="store_true")
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=20)
@@ -38,7 +40,18 @@ def main() -> None:
         words = ["-p", str(ours.pid), "-o", args.out, "-f", "raw" if args.raw else "flamegraph"]
         words += ["-r", "400", "-d", str(args.seconds), "--nonblocking"]
         subprocess.run([Path(sys.executable).with_name("py-spy"), "record", *words], check=True)
-        print(f"{(ours.cpu_s() - before) / args.seconds:.3f} CPU seconds a second")
+        cost = f"{(ours.cpu_s() - before) / args.seconds:.3f} CPU seconds a second"
+    if not args.raw:
+        title = f"{args.title or 'netopsd'}: {args.devices} devices every 5 s, {cost}"
+        entitle(Path(args.out), title)
+    print(cost)
+
+
+def entitle(picture: Path, title: str) -> None:
+    """Put `title` where py-spy writes its own command, with the paths of this machine."""
+    text = picture.read_text(encoding="utf-8")
+    text = re.sub(r'(<text id="title"[^>]*>)[^<]*', lambda m: m[1] + title, text, count=1)
+    picture.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
