@@ -95,7 +95,7 @@ class Sweeper:
             return
         roster.busy = True
         try:
-            asked = self._ask(roster, devices)
+            asked = await self._ask(roster, devices)
             for name in devices:
                 if name not in asked:
                     yield name
@@ -167,7 +167,7 @@ class Sweeper:
         )
         return sweep, others
 
-    def _ask(self, roster: _Roster, names: tuple[str, ...]) -> frozenset[str]:
+    async def _ask(self, roster: _Roster, names: tuple[str, ...]) -> set[str]:
         """Return which devices can be asked in their squads now; forms the squads anew at times."""
         ready: dict[str, Asked] = {}
         known: dict[str, Device] = {}
@@ -181,11 +181,11 @@ class Sweeper:
         apart = len(ready) - len(enlisted)
         enough = max(FEWEST, REGROUP * len(ready)) if roster.turns < REGROUP_AFTER else FEWEST
         if apart >= enough:
-            roster.teams, roster.turns = self._teams(ready, known), 0
+            roster.teams, roster.turns = await self._teams(ready, known), 0
             enlisted = _enlisted(roster.teams, ready)
-        return frozenset(enlisted)
+        return enlisted
 
-    def _teams(self, ready: Mapping[str, Asked], known: Mapping[str, Device]) -> list[_Team]:
+    async def _teams(self, ready: Mapping[str, Asked], known: Mapping[str, Device]) -> list[_Team]:
         teams = []
         for family in self._lines:
             names = [name for name, one in ready.items() if one.peer.sock.family == family]
@@ -195,6 +195,7 @@ class Sweeper:
                 if len(some) >= FEWEST:
                     squad = Squad([ready[name] for name in some])
                     teams.append(_Team(squad, [known[name] for name in some]))
+                    await self._clock.sleep(0)  # it took some milliseconds
         return teams
 
 

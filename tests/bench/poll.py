@@ -38,7 +38,7 @@ class Size:
 
 
 FULL = Size(devices=1000, interval_s=5, warm_s=12, window_s=20)
-QUICK = Size(devices=300, interval_s=3, warm_s=3, window_s=6)
+QUICK = Size(devices=600, interval_s=3, warm_s=7, window_s=6)
 
 
 def run(quick: bool = False) -> dict[str, Any]:
@@ -58,21 +58,17 @@ def run(quick: bool = False) -> dict[str, Any]:
         "devices": size.devices, "ports": ports, "columns": len(farm.COLUMNS),
         "interval_s": size.interval_s, "contenders": rows,
     }  # fmt: skip
-    costs = {row["name"]: row["cpu_s_per_million_values"] for row in rows if "failed" not in row}
-    peers = [cost for name, cost in costs.items() if name != "ours"]
-    if "ours" in costs and peers:
-        result["ours_over_best_peer"] = round(costs["ours"] / min(peers), 3)
-        result["met"] = {
-            "must": result["ours_over_best_peer"] <= MUST,
-            "aim": result["ours_over_best_peer"] <= AIM,
-        }
+    costs = {row["name"]: row["cpu_s_per_million_values"] for row in rows}
+    best = min(cost for name, cost in costs.items() if name != "ours")
+    ratio = result["ours_over_best_peer"] = round(costs["ours"] / best, 3)
+    result["met"] = {"must": ratio <= MUST, "aim": ratio <= AIM}
     floor_cost = floor["cpu_s_per_million_values"]
     return {
         **result,
         "must": MUST,
         "aim": AIM,
         "planned_get": floor,
-        "ours_over_floor": round(costs["ours"] / floor_cost, 2) if "ours" in costs else None,
+        "ours_over_floor": round(costs["ours"] / floor_cost, 2),
         "how": "CPU of the whole process tree from /proc over the window, one after the other on "
         "the same snmpd in a network namespace; planned_get is a bare loop, the floor",
     }
@@ -86,7 +82,7 @@ def _measure(name: str, command: list[str], size: Size, ports: int) -> dict[str,
             also.enter_context(_scraping(size, until))
         time.sleep(size.warm_s)
         if process.poll() is not None:
-            return {"name": name, "failed": f"exited with {process.returncode}"}
+            raise RuntimeError(f"{name} exited with {process.returncode}; run {command} to see why")
         cpu, got, began = processes.cpu_s(process.pid), farm.answers(), time.monotonic()
         time.sleep(size.window_s)
         cpu, got = processes.cpu_s(process.pid) - cpu, farm.answers() - got
