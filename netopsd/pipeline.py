@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from netopsd.core import engine
 from netopsd.core.model import Batch, Input, NotAllowed, Sweep
 from netopsd.core.outcome import Notice, Outcome
@@ -69,25 +71,26 @@ class Mailbox:
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
+        self._size = 0  # a sweep counts as the looks in it
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._size
 
     async def put(self, said: Input) -> None:
-        while len(self._waiting) >= self._most:
+        while self._size >= self._most:
             self._room.clear()
             await self._room.wait()
         self._add(said, None)
 
     def offer(self, said: Input) -> bool:
-        if len(self._waiting) >= self._most:
+        if self._size >= self._most:
             return False
         self._add(said, None)
         return True
 
     async def durable(self, said: Input) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        while len(self._waiting) >= self._most:
+        while self._size >= self._most:
             self._room.clear()
             await self._room.wait()
         self._add(said, done)
@@ -95,6 +98,7 @@ class Mailbox:
 
     def _add(self, said: Input, done: asyncio.Future[None] | None) -> None:
         self._waiting.append((said, done))
+        self._size += _size(said)
         self._arrived.set()
 
     def close(self) -> None:
@@ -103,13 +107,21 @@ class Mailbox:
         self._arrived.set()
 
     async def take(self, most: int) -> Taken:
-        """Wait for something, then return up to `most` inputs in the order they came."""
+        """Wait for something, then return about `most` inputs in the order they came."""
         while not self._waiting and not self._closed:
             self._arrived.clear()
             await self._arrived.wait()
-        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        taken: Taken = []
+        least = self._size - most
+        while self._waiting and self._size > least:
+            taken.append(self._waiting.popleft())
+            self._size -= _size(taken[-1][0])
         self._room.set()
         return taken
+
+
+def _size(said: Input) -> int:
+    return max(1, int(np.count_nonzero(said.present))) if isinstance(said, Sweep) else 1
 
 
 class Pipeline:

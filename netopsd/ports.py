@@ -41,11 +41,13 @@ class SweepingPoller(Poller, Protocol):
     """A poller that can look at many devices together.
 
     `sweep` yields the looks that went as always, many in one, and the name of each device that has
-    to be looked at by `poll`. Whose look is under way may be left out. `devices` is the same tuple
+    to be looked at by `poll`. Those that are `under_way` are left out. `devices` is the same tuple
     at every turn, so that what is learnt of them together may be kept.
     """
 
-    def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]: ...
+    def sweep(
+        self, devices: tuple[str, ...], under_way: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Sweep | str]: ...
 
 
 class Inbox(Protocol):

@@ -66,9 +66,10 @@ class Child:
         self._out.write(self._teller.look(asked.number, look))
 
     async def _sweep(self, asked: AskMany) -> None:
-        number, left = asked.number, dict.fromkeys(asked.devices)
+        number = asked.number
+        left = dict.fromkeys(name for name in asked.devices if name not in asked.under_way)
         try:
-            async for told in self.poller.sweep(asked.devices):
+            async for told in self.poller.sweep(asked.devices, asked.under_way):
                 if isinstance(told, str):
                     left.pop(told, None)
                     self._out.write(self._teller.apart(number, told))

@@ -49,10 +49,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class AskMany:
-    """Look at `devices` together; answer with `number` until all are told of."""
+    """Look at `devices` together, but for those `under_way`; answer with `number` until all are
+    told of."""
 
     number: int
     devices: tuple[str, ...]
+    under_way: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +98,15 @@ def ask(number: int, device: str) -> bytes:
     return _framed(ASK, number.to_bytes(8, "big"), device.encode())
 
 
-def ask_many(number: int, devices: tuple[str, ...]) -> bytes:
-    return _framed(SWEEP, number.to_bytes(8, "big"), _dumps(devices).encode())
+def ask_many(number: int, devices: tuple[str, ...], under_way: tuple[str, ...]) -> bytes:
+    return _framed(SWEEP, number.to_bytes(8, "big"), _dumps([devices, under_way]).encode())
 
 
 def told(frame: bytes) -> Ask | AskMany | Setup:
     """Return what the daemon, our parent, wants."""
     if frame[:1] == SWEEP:
-        return AskMany(int.from_bytes(frame[1:9], "big"), tuple(json.loads(frame[9:])))
+        devices, under_way = json.loads(frame[9:])
+        return AskMany(int.from_bytes(frame[1:9], "big"), tuple(devices), frozenset(under_way))
     if frame[:1] == ASK:
         return Ask(int.from_bytes(frame[1:9], "big"), frame[9:].decode())
     found = pickle.loads(frame[1:])  # noqa: S301  (written by our parent, into our standard input)

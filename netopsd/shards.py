@@ -87,7 +87,9 @@ class Shards:
         """Return one look at `device`. Raises CannotLook and nothing else."""
         return await self._shards[shard_of(device, len(self._shards))].poll(device)
 
-    async def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]:
+    async def sweep(
+        self, devices: tuple[str, ...], under_way: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Sweep | str]:
         """Look at `devices` together, each shard at its share: see ports.SweepingPoller."""
         shares = self._shares.get(devices)
         if shares is None:
@@ -98,7 +100,7 @@ class Shards:
             ]
         told: asyncio.Queue[Sweep | str | None] = asyncio.Queue()
         asked = [
-            (shard, shard.sweep(names, told))
+            (shard, shard.sweep(names, under_way, told))
             for shard, names in zip(self._shards, shares, strict=True)
             if names
         ]
@@ -171,14 +173,16 @@ class _Shard:
         finally:
             self._asked.pop(number, None)
 
-    def sweep(self, devices: tuple[str, ...], told: Tell) -> int:
+    def sweep(self, devices: tuple[str, ...], under_way: frozenset[str], told: Tell) -> int:
         """Ask for looks at `devices` together; `told` gets them, and None at the end."""
         self._last += 1
-        self._sweeps[self._last] = (dict.fromkeys(devices), told)
+        apart = tuple(name for name in devices if name in under_way)
+        left = dict.fromkeys(name for name in devices if name not in under_way)
+        self._sweeps[self._last] = (left, told)
         if self._stdin is None:
             self._end_sweep(self._last)
         else:
-            self._stdin.write(shard_frames.ask_many(self._last, devices))
+            self._stdin.write(shard_frames.ask_many(self._last, devices, apart))
         return self._last
 
     def forget(self, number: int) -> None:

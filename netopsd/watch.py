@@ -169,25 +169,36 @@ class Watch:
     def _start(self, way: Way, poller: Poller) -> None:
         task = asyncio.get_running_loop().create_task(self._look(way, poller))
         self._looking[way] = task
-        task.add_done_callback(lambda _: self._done(way, poller))
+        task.add_done_callback(lambda _: self._done(way, poller, task))
 
-    def _done(self, way: Way, poller: Poller) -> None:
-        self._looking.pop(way, None)
+    def _done(self, way: Way, poller: Poller, task: asyncio.Task[None]) -> None:
+        if self._looking.get(way) is not task:
+            return  # somebody else's look by now
+        del self._looking[way]
         if way in self._again:
             self._again.discard(way)
             if way[0] in self._devices and self._scheduler is not None:
                 self._start(way, poller)
 
     def _start_sweep(self, source: str, poller: SweepingPoller, names: tuple[str, ...]) -> None:
-        task = asyncio.get_running_loop().create_task(self._sweep(source, poller, names))
+        under_way = frozenset(name for name in names if (name, source) in self._looking)
+        looking = self._sweep(source, poller, names, under_way)
+        task = asyncio.get_running_loop().create_task(looking)
         for name in names:
             self._looking.setdefault((name, source), task)
         task.add_done_callback(lambda _: self._swept(task, source, poller, names))
 
-    async def _sweep(self, source: str, poller: SweepingPoller, names: tuple[str, ...]) -> None:
+    async def _sweep(
+        self,
+        source: str,
+        poller: SweepingPoller,
+        names: tuple[str, ...],
+        under_way: frozenset[str],
+    ) -> None:
         """Look at `names` together; who has to be looked at by itself is, at once."""
         ours = asyncio.current_task()
-        async for told in poller.sweep(names):
+        assert ours is not None
+        async for told in poller.sweep(names, under_way):
             if isinstance(told, str):
                 if self._looking.get((told, source)) is ours:
                     self._start((told, source), poller)
@@ -200,7 +211,7 @@ class Watch:
                 self._took(float(took_s), int(count))
             await self._inbox.put(told)
             for i in seen:
-                self._done((told.fleet.names[i], source), poller)
+                self._done((told.fleet.names[i], source), poller, ours)
 
     def _swept(
         self, task: asyncio.Task[None], source: str, poller: Poller, names: tuple[str, ...]
@@ -211,12 +222,11 @@ class Watch:
             self.stats.failed += 1
             log.error("looking at %d devices together failed", len(names), exc_info=bug)
         for name in names:
-            if self._looking.get((name, source)) is task:
-                self._looking.pop((name, source))
-                if bug is not None and self._scheduler is not None:
-                    self._start((name, source), poller)
-                elif (name, source) in self._again:
-                    self._done((name, source), poller)
+            way = (name, source)
+            if self._looking.get(way) is task:
+                if bug is not None:
+                    self._again.add(way)
+                self._done(way, poller, task)
 
     async def _look(self, way: Way, poller: Poller) -> None:
         name = way[0]

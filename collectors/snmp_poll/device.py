@@ -12,6 +12,8 @@ from collectors.snmp_poll.look import (
     Learnt,
     LookPlan,
     clocks_of,
+    distrust,
+    restarted,
     tell_wrong,
     together,
     wanted,
@@ -28,9 +30,9 @@ from netopsd.ports import Clock
 
 GROW_AFTER = 20  # looks without trouble before packets become larger again
 CHANGES_S = 600.0  # walks asked for by changes are counted over so long
+IN_VAIN = 2  # sweeps in a row that named us, and we are looked at by ourselves until the next walk
 RETRY_WALK_S = 60.0  # a walk that was cut short is tried again so soon
 UNFINISHED = frozenset({"timeout", "the walk took too long", "malformed answer"})
-TOO_OFTEN = "the rows change too often to follow"
 
 
 class Device:
@@ -65,6 +67,7 @@ class Device:
         self._clean = 0
         self._changes: list[float] = []
         self._uptime: int | None = None
+        self._refused = 0  # sweeps in a row that we did not fit into, since the rows were learnt
         # Devices started together are not to walk together for ever.
         self._phase = 0.9 + 0.2 * (zlib.crc32(target.name.encode()) / 2**32)
 
@@ -120,6 +123,7 @@ class Device:
             learnt.repetitions = max(1, learnt.repetitions // 4)
             raise
         learnt.walked_s = now
+        self._refused = 0
         self._plans.clear()
         if spec.scalar:
             learnt.fresh = True
@@ -175,16 +179,21 @@ class Device:
 
     def swept(self, uptime: int) -> None:
         """Take note of a complete look within a sweep."""
+        self._refused = 0
         self._uptime = uptime
         self._go_larger()
+
+    def not_swept(self) -> None:
+        """Take note that we were asked among others and have to be looked at by ourselves."""
+        self._refused += 1
 
     def asked(self) -> Asked | None:
         """Return what this device is asked among others, the same object while that is the same.
 
-        None where it has to be looked at by itself: it was silent, its rows are to be learnt, or a
-        table is due that is not read at every look.
+        None where it has to be looked at by itself: it was silent, its rows are to be learnt, a
+        table is due that is not read at every look, or the latest sweeps were in vain.
         """
-        if self._silent or self.lock.locked():
+        if self._silent or self._refused >= IN_VAIN or self.lock.locked():
             return None
         now, rewalk_s = self._clock.mono_s(), self._settings.rewalk_s * self._phase
         key: list[str] = []
@@ -223,7 +232,7 @@ class Device:
                 plan = self._plan(due)
                 values = await self.session.get(plan.query)
             else:
-                values = self._distrust(plan, values, stale)
+                values = distrust(plan, values, stale)
         self._adapt(values)
         self._remember(plan, values, believed)
         return plan, values
@@ -231,7 +240,7 @@ class Device:
     def _stale(self, plan: LookPlan, values: Values) -> dict[str, str]:
         """Return the tables whose rows may have changed, and what says so."""
         stale: dict[str, str] = {}
-        if self._restarted(plan, values):
+        if restarted(plan, values, self._uptime):
             stale = {s.layout.table: "uptime" for s in plan.segments}
         for slot, learnt, oid in plan.watch:
             known = learnt.watch.get(oid)
@@ -249,13 +258,6 @@ class Device:
             return stale
         return {name: why for name, why in stale.items() if not self._learnt[name].spec.scalar}
 
-    def _restarted(self, plan: LookPlan, values: Values) -> bool:
-        """Return whether sysUpTime went back. Its wrap does, too: one walk in 497 days."""
-        for slot, name, *_ in plan.clocks:
-            if name == "sys_uptime_ticks" and slot not in values.wrong:
-                return self._uptime is not None and int(values.raw[slot]) < self._uptime
-        return False
-
     def _may_walk(self) -> bool:
         now = self._clock.mono_s()
         self._changes = [at for at in self._changes if now - at < CHANGES_S]
@@ -263,14 +265,6 @@ class Device:
             return False
         self._changes.append(now)
         return True
-
-    def _distrust(self, plan: LookPlan, values: Values, stale: Mapping[str, str]) -> Values:
-        """Return `values` without the tables whose rows may have been renumbered."""
-        for segment in plan.segments:
-            if stale.get(segment.layout.table) in ("watch", "uptime"):
-                for slot in segment.slots:
-                    values.wrong.setdefault(slot, TOO_OFTEN)
-        return values
 
     def _adapt(self, values: Values) -> None:
         if values.shrink:
@@ -297,6 +291,8 @@ class Device:
         must say so again.
         """
         wrong = values.wrong
+        if believed:
+            self._uptime = None
         for slot, name, *_ in plan.clocks if believed else ():
             if name == "sys_uptime_ticks" and slot not in wrong:
                 self._uptime = int(values.raw[slot])

@@ -23,20 +23,13 @@ from collectors.snmp_poll.squad import Rows, Squad, answers
 from collectors.snmp_poll.stats import Counts
 from collectors.snmp_poll.udp import SMALLEST_ID, enlarge
 from collectors.snmp_poll.volley import Volley
+from collectors.snmp_poll.window import Window
 
-# While answers keep coming they are fetched so often, many at a time; where turns are not done in
-# their time, more often.
-DRAIN_S, DRAIN_LEAST_S = 0.020, 0.004
 TICK_S = 0.1  # how finely time-outs are told apart
 STALL_S = 0.25  # without an answer: then devices that are done wait no longer for the others
 TELL_S = 2.0  # nor do they wait longer than so
 ROWS = 128  # datagrams fetched at once
 ROUNDS = 4  # of them, before the event loop gets its turn
-# A burst is lost where a buffer on its way is small. So few are out at first; more once turns are
-# not done in time otherwise, and half as many where answers stay away.
-WINDOW, WINDOW_LEAST = 64, 16
-GROWTH = 1.25
-CALM_S = 30.0  # without growth after a loss
 
 Told = NDArray[np.bool_] | int  # devices that are done, or one that is lost
 
@@ -44,8 +37,9 @@ Told = NDArray[np.bool_] | int  # devices that are done, or one that is lost
 class _Turn:
     """A volley, and what is told of it."""
 
-    def __init__(self, volley: Volley) -> None:
+    def __init__(self, volley: Volley, until_s: float) -> None:
         self.volley = volley
+        self.until_s = until_s
         self.told: asyncio.Queue[Told | None] = asyncio.Queue()
         self.first_done_s = 0.0  # of those not told of; 0.0: there is none
 
@@ -64,9 +58,7 @@ class Line:
         self._ticking: asyncio.TimerHandle | None = None
         self._draining: asyncio.TimerHandle | None = None
         self._reading = False
-        self._window = float(WINDOW)
-        self._drain_s = DRAIN_S
-        self._shrunk_s = float("-inf")
+        self._window = Window(settings.max_in_flight)
 
     @property
     def in_flight(self) -> int:
@@ -109,17 +101,17 @@ class Line:
             self._tell(turn)
 
     async def fire(
-        self, squad: Squad, wanted: NDArray[np.bool_]
+        self, squad: Squad, wanted: NDArray[np.bool_], most_s: float
     ) -> AsyncIterator[tuple[Volley, Told]]:
         """Ask the `wanted` devices of `squad`. Yields which are done, as they come, and each one
-        that is lost; ends when every device is either."""
+        that is lost, be it because it takes more than `most_s`; ends when every device is either.
+        """
         assert self._loop is not None, "start() first"
-        if self.queued:
-            self._widen()
+        self._window.turn(bool(self.queued), self._loop.time())
         volley = Volley(squad, wanted, self._new_ids(len(squad.packets)), self._loop.time(),
                         self._settings.device_in_flight)  # fmt: skip
         squad.outgoing.stamp(volley.ids)
-        turn = _Turn(volley)
+        turn = _Turn(volley, volley.began_s + most_s)
         self._turns.append(turn)
         try:
             self._pump()
@@ -128,21 +120,6 @@ class Line:
                 yield volley, told
         finally:
             self._end(turn)
-
-    def _widen(self) -> None:
-        assert self._loop is not None
-        if self._loop.time() - self._shrunk_s > CALM_S:
-            most = float(self._settings.max_in_flight)
-            if self._window >= most:
-                self._drain_s = max(self._drain_s / GROWTH, DRAIN_LEAST_S)
-            self._window = min(self._window * GROWTH, most)
-
-    def _narrow(self) -> None:
-        assert self._loop is not None
-        now = self._loop.time()
-        if now - self._shrunk_s > 1.0:
-            self._window = max(self._window / 2, float(WINDOW_LEAST))
-            self._shrunk_s = now
 
     def _end(self, turn: _Turn) -> None:
         """Forget a turn, answered or not."""
@@ -168,14 +145,13 @@ class Line:
         if self._sock is None or self._loop is None:
             return
         for turn in list(self._turns):
-            most = min(int(self._window), self._settings.max_in_flight)
-            room = most - self.in_flight
+            room = self._window.size - self.in_flight
             if room <= 0:
                 break
             self._send(turn, turn.volley.take(room))
         if self._draining is None and self.in_flight:
             self._stop_reading()
-            self._draining = self._loop.call_later(self._drain_s, self._drain)
+            self._draining = self._loop.call_later(self._window.drain_s, self._drain)
         if self._turns and self._ticking is None:
             self._ticking = self._loop.call_later(TICK_S, self._tick)
 
@@ -279,6 +255,9 @@ class Line:
         for n in np.flatnonzero(~fits).tolist():
             fits[n] = self._read_one(turn, int(rows[n]), int(packets[n]), int(sizes[rows[n]]))
         good = packets[fits]
+        good = good[turn.volley.waiting[good]]  # a device may be lost by another of its answers
+        if not len(good):
+            return
         self._counts.varbinds += int(squad.kinds[good].sum())
         turn.volley.answered(good, self._loop.time())
 
@@ -318,8 +297,11 @@ class Line:
             volley = turn.volley
             late, lost = volley.overdue(now, self._retries(volley))
             self._counts.timeouts += len(late)
-            if len(late) > len(lost):  # of devices that did answer
-                self._narrow()
+            lost_ones = set(lost)
+            others = sum(int(volley.squad.device[p]) not in lost_ones for p in late)
+            self._window.lost(others, volley.out, now)
+            if now > turn.until_s:  # who is so slow is asked by itself, where nobody waits for it
+                lost = np.flatnonzero(volley.open).tolist()
             for i in lost:
                 self._lose(turn, i)
             self._tell(turn)

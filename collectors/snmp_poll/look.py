@@ -31,6 +31,7 @@ KINDS = {
     Kind.TICKS: parse.TICKS,
 }
 IDLE_WALKS = 3  # so many walks for nothing, and a watched scalar is no longer believed
+TOO_OFTEN = "the rows change too often to follow"
 SCALAR = "0"
 SCALAR_ROWS = Rows(index=(SCALAR,), names=(SCALAR,), labels={}, errors={})
 _CLOCKS = {
@@ -230,6 +231,23 @@ def clocks_of(plan: LookPlan, values: Values, errors: dict[str, str]) -> Clocks:
             continue
         told[name] = value
     return Clocks(**told)
+
+
+def restarted(plan: LookPlan, values: Values, uptime: int | None) -> bool:
+    """Return whether sysUpTime went back. Its wrap does, too: one walk in 497 days."""
+    for slot, name, *_ in plan.clocks:
+        if name == "sys_uptime_ticks" and slot not in values.wrong:
+            return uptime is not None and int(values.raw[slot]) < uptime
+    return False
+
+
+def distrust(plan: LookPlan, values: Values, stale: Mapping[str, str]) -> Values:
+    """Return `values` without the tables whose rows may have been renumbered."""
+    for segment in plan.segments:
+        if stale.get(segment.layout.table) in ("watch", "uptime"):
+            for slot in segment.slots:
+                values.wrong.setdefault(slot, TOO_OFTEN)
+    return values
 
 
 def tell_wrong(plan: LookPlan, wrong: Mapping[int, str], errors: dict[str, str]) -> None:

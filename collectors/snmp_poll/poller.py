@@ -59,13 +59,16 @@ class SnmpPoller:
         async with known.lock:
             return await known.look()
 
-    async def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]:
+    async def sweep(
+        self, devices: tuple[str, ...], under_way: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Sweep | str]:
         """Look at `devices` together: sweeps, and names of those to be looked at by `poll`."""
         if self._sweeper is None:
             for name in devices:
-                yield name
+                if name not in under_way:
+                    yield name
             return
-        async for told in self._sweeper.sweep(devices):
+        async for told in self._sweeper.sweep(devices, under_way):
             yield told
 
     def _device(self, name: str) -> Device:

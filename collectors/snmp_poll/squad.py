@@ -74,12 +74,12 @@ class Squad:
 
     def _watch_slots(self) -> None:
         starts = self.fleet.starts
-        told = [
-            (i, starts[i] + slot, value)
-            for i, one in enumerate(self.asked)
-            for slot, value in one.watched
+        places = [
+            (i, starts[i] + slot) for i, one in enumerate(self.asked) for slot, _ in one.watched
         ]
-        self._watched = np.array(told, np.int64).reshape(-1, 3).T
+        values = [value for one in self.asked for _, value in one.watched]
+        self._watched = np.array(places, np.intp).reshape(-1, 2).T
+        self._watched_values = np.array(values, np.uint64)
         self.uptime = self.fleet.clocks[0]
 
     def _shapes(self) -> None:
@@ -156,7 +156,7 @@ class Squad:
         """
         packet, i = self.packets[p], int(self.device[p])
         wrong: dict[int, str] = {}
-        refused = packet.read(datagram, span, self.fleet.numbers(i, numbers), wrong)
+        refused = packet.read(datagram, span, numbers[self.fleet.place(i)], wrong)
         if packet.shape is not None:
             self._learn(p, packet.shape)
             packet.shape = None
@@ -169,8 +169,8 @@ class Squad:
         sysUpTime (as it was in the last sweep: `uptime`) did not go back."""
         good: NDArray[np.bool_] = numbers[self.uptime] >= uptime
         good &= (numbers[self.fleet.clocks] < np.uint64(NEGATIVE)).all(axis=0)
-        which, slots, values = self._watched
-        other = numbers[slots] != values.astype(np.uint64)
+        which, slots = self._watched
+        other = numbers[slots] != self._watched_values
         if other.any():
             good[which[other]] = False
         return good

@@ -27,6 +27,7 @@ from netopsd.ports import Clock
 FEWEST = 4  # devices in a squad: for fewer it is no gain
 REGROUP = 0.1  # of a turn's devices: so many that could join one, and squads are formed anew
 REGROUP_AFTER = 20  # turns after which fewer are enough
+PATIENCE = 0.5  # of an interval
 Found = Callable[[str], Device | None]
 
 
@@ -87,41 +88,49 @@ class Sweeper:
         """Form all squads anew: the configuration is another."""
         self._rosters.clear()
 
-    async def sweep(self, devices: tuple[str, ...]) -> AsyncIterator[Sweep | str]:
-        """Look at `devices` together. Yields sweeps, and the names of those to be looked at by
-        themselves: each device is in one of them, or in none where its look is under way."""
+    async def sweep(
+        self, devices: tuple[str, ...], under_way: frozenset[str]
+    ) -> AsyncIterator[Sweep | str]:
+        """Look at `devices` together, but for those `under_way`. Yields sweeps, and the names of
+        those to be looked at by themselves: each device is in one or the other."""
         roster = self._rosters.setdefault(devices, _Roster())
-        if roster.busy:  # the turn before is still under way
+        if roster.busy:  # the turn before is not over: its squads are in use
+            for name in devices:
+                if name not in under_way:
+                    yield name
             return
         roster.busy = True
         try:
-            asked = await self._ask(roster, devices)
+            asked = await self._ask(roster, devices, under_way)
             for name in devices:
-                if name not in asked:
+                if name not in asked and name not in under_way:
                     yield name
-            if not asked:
-                return
-            told: asyncio.Queue[Sweep | str | None] = asyncio.Queue()
-            tasks = [
-                asyncio.ensure_future(self._fire(team, wanted, told))
-                for team in roster.teams
-                if (wanted := np.array([d.target.name in asked for d in team.devices])).any()
-            ]
-            try:
-                left = len(tasks)
-                while left:
-                    one = await told.get()
-                    if one is None:
-                        left -= 1
-                    else:
-                        yield one
-                for task in tasks:
-                    await task  # what went wrong in it is told here
-            finally:
-                for task in tasks:
-                    task.cancel()
+            async for told in self._run(roster, asked):
+                yield told
         finally:
             roster.busy = False
+
+    async def _run(self, roster: _Roster, asked: set[str]) -> AsyncIterator[Sweep | str]:
+        """Fire all squads of a roster side by side; yield what comes of it."""
+        told: asyncio.Queue[Sweep | str | None] = asyncio.Queue()
+        tasks = [
+            asyncio.ensure_future(self._fire(team, wanted, told))
+            for team in roster.teams
+            if (wanted := np.array([d.target.name in asked for d in team.devices])).any()
+        ]
+        left = len(tasks)
+        try:
+            while left:
+                one = await told.get()
+                if one is None:
+                    left -= 1
+                else:
+                    yield one
+            for task in tasks:
+                await task  # what went wrong in it is told here
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _fire(
         self, team: _Team, wanted: NDArray[np.bool_], told: asyncio.Queue[Sweep | str | None]
@@ -129,8 +138,9 @@ class Sweeper:
         line = self._lines[team.squad.asked[0].peer.sock.family]
         names = team.squad.fleet.names
         try:
-            async for volley, what in line.fire(team.squad, wanted):
+            async for volley, what in line.fire(team.squad, wanted, self._most_s(team)):
                 if isinstance(what, int):
+                    team.devices[what].not_swept()
                     told.put_nowait(names[what])
                     continue
                 sweep, others = self._sweep(team, volley, what)
@@ -140,6 +150,11 @@ class Sweeper:
                     told.put_nowait(names[i])
         finally:
             told.put_nowait(None)
+
+    def _most_s(self, team: _Team) -> float:
+        """Return how long a device of a squad may take: the others' next turn must not wait."""
+        interval_s = min(device.target.interval_s for device in team.devices)
+        return min(self._settings.look_max_s, PATIENCE * interval_s)
 
     def _sweep(
         self, team: _Team, volley: Volley, done: NDArray[np.bool_]
@@ -152,6 +167,8 @@ class Sweeper:
         for i in np.flatnonzero(good).tolist():
             devices[i].swept(ticks[i])
         others = np.flatnonzero(done & ~good).tolist()
+        for i in others:
+            devices[i].not_swept()
         if not good.any():
             return None, others
         now, mono_s = self._clock.now(), self._clock.mono_s()
@@ -167,12 +184,14 @@ class Sweeper:
         )
         return sweep, others
 
-    async def _ask(self, roster: _Roster, names: tuple[str, ...]) -> set[str]:
+    async def _ask(
+        self, roster: _Roster, names: tuple[str, ...], under_way: frozenset[str]
+    ) -> set[str]:
         """Return which devices can be asked in their squads now; forms the squads anew at times."""
         ready: dict[str, Asked] = {}
         known: dict[str, Device] = {}
         for name in names:
-            device = self._device(name)
+            device = self._device(name) if name not in under_way else None
             asked = device.asked() if device is not None else None
             if device is not None and asked is not None:
                 ready[name], known[name] = asked, device

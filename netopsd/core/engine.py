@@ -27,6 +27,7 @@ from netopsd.core import (
 )
 from netopsd.core.beliefs import Phase, TicketStatus
 from netopsd.core.fleet import batch_of
+from netopsd.core.looks import Swept
 from netopsd.core.model import (
     Acknowledge,
     Batch,
@@ -92,6 +93,8 @@ def _look(world: World, batch: Batch) -> None:
     if last is not None and batch.at <= last.at:
         return  # older than what we know
     if batch.blind is not None:
+        if type(known := world.looks.get(device.name)) is Swept:
+            world.looks[device.name] = known.look()  # what is dead keeps no sweep alive
         reach.missed(world, device, batch)
         outage.settle_device(world, device.name, batch.at)
         return

@@ -139,10 +139,13 @@ class Fleet:
         partial = np.array([bool(member.errors) for member in members], np.bool_)
         return Fleet(members, names, tuple(starts), size + 1, clocks, clocks != size, partial)
 
+    def place(self, i: int) -> slice:
+        """Return where the numbers of member `i` stand."""
+        return slice(self.starts[i], self.starts[i] + self.members[i].size)
+
     def numbers(self, i: int, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Return the numbers of member `i` alone."""
-        start = self.starts[i]
-        return numbers[start : start + self.members[i].size]
+        """Return the numbers of member `i` by themselves: a copy, that keeps nobody else's."""
+        return numbers[self.place(i)].copy()
 
     def clocks_of(self, i: int, numbers: NDArray[np.uint64]) -> Clocks:
         """Return the clocks of member `i`; a negative one is left out."""

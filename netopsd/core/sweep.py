@@ -7,7 +7,8 @@ very code that judges a single look. What comes of a sweep is what comes of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from netopsd.core import cause, rates, reach
 from netopsd.core.beliefs import Alarm, Phase, Reach
-from netopsd.core.fleet import Fleet
 from netopsd.core.fleet_rules import FleetRules
 from netopsd.core.looks import Look, SweepLook, Swept
 from netopsd.core.model import Sweep
@@ -42,7 +42,7 @@ def judge(world: World, sweep: Sweep) -> Judged:
     """Tell which members of `sweep` say nothing new."""
     fleet = sweep.fleet
     before = [world.looks.get(name) for name in fleet.names]
-    last = _latest(before, fleet)
+    last = _latest(before, sweep)
     at = _moments(sweep)
     thresholds = world.index.thresholds
     if last is None or last.rules.thresholds is not thresholds or reach.cut_off(world):
@@ -64,13 +64,16 @@ def judge(world: World, sweep: Sweep) -> Judged:
     return Judged(now, calm, at)
 
 
-def _latest(before: Iterable[Look | Swept | None], fleet: Fleet) -> SweepLook | None:
-    """Return the sweep of this fleet that most members were seen in last: any will do, as those
-    seen in another are judged by themselves."""
-    for known in before:
-        if type(known) is Swept and known.now.sweep.fleet is fleet:
-            return known.now
-    return None
+def _latest(before: Sequence[Look | Swept | None], sweep: Sweep) -> SweepLook | None:
+    """Return the sweep that most of those seen now were seen in last. Others are judged singly."""
+    seen: dict[int, SweepLook] = {}
+    count: Counter[int] = Counter()
+    for i in np.flatnonzero(sweep.present).tolist():
+        known = before[i]
+        if type(known) is Swept and known.now.sweep.fleet is sweep.fleet:
+            seen[id(known.now)] = known.now
+            count[id(known.now)] += 1
+    return seen[count.most_common(1)[0][0]] if count else None
 
 
 def _moments(sweep: Sweep) -> list[datetime]:

@@ -153,6 +153,7 @@ class Series:
         """Forget every device that is not in `devices`."""
         for name in [name for name in self._seen if name not in devices]:
             del self._seen[name]
+        self._fleets.clear()  # their sources would hold the fleets
 
     @property
     def shown(self) -> int:
