@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 
 from netopsd.clock import SystemClock
+from netopsd.core.fleet import Fleet
 from netopsd.core.inventory import Device
-from netopsd.core.model import Batch, Blind, Input
+from netopsd.core.model import Batch, Blind, Input, Sweep, Tick
 from netopsd.errors import CannotLook
+from netopsd.pipeline import Mailbox
 from netopsd.watch import SOON_S, Watch, phase_of, phases, until_turn
 
 
@@ -130,6 +134,63 @@ def test_devices_asked_for_together_again_are_not_looked_at_all_at_once() -> Non
     assert SOON_S - 0.2 < min(waits) <= max(waits) < SOON_S + 1.0
     most = max(sum(abs(one - other) < 0.1 for other in waits) for one in waits)
     assert most <= len(names) / 2
+
+
+def test_a_look_that_waits_for_room_is_not_taken_again_in_a_sweep() -> None:
+    """The inbox is full: the look is over for its device, and not for us."""
+
+    class Sweeping(Devices):
+        swept: list[frozenset[str]]
+
+        async def sweep(
+            self, devices: tuple[str, ...], under_way: frozenset[str] = frozenset()
+        ) -> AsyncIterator[Sweep | str]:
+            self.swept.append(under_way)
+            for name in devices:
+                if name not in under_way:
+                    yield name
+
+    class Full(Inbox):
+        async def put(self, said: Input) -> None:
+            await super().put(said)
+            await asyncio.get_running_loop().create_future()
+
+    poller, inbox = Sweeping(), Full()
+    poller.swept = []
+    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda took_s, looks: None)
+
+    async def go() -> None:
+        task = asyncio.create_task(watch.run(fleet("a", "b", interval_s=0.3)))
+        await asyncio.sleep(0.9)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+
+    assert poller.swept[0] == frozenset()
+    assert set(poller.swept[1:]) == {frozenset({"a", "b"})}
+    assert len(inbox.batches) == 2
+
+
+def test_a_sweep_takes_as_much_room_as_the_looks_in_it() -> None:
+    def sweep(seen: int) -> Sweep:
+        nothing = np.zeros(0)
+        return Sweep(
+            at=SystemClock().now(), mono_s=0.0, fleet=Fleet.of(()), when_s=nothing, took_s=nothing,
+            present=np.array([n < seen for n in range(9)]), numbers=np.zeros(1, np.uint64),
+        )  # fmt: skip
+
+    async def go() -> None:
+        box = Mailbox(10)
+        assert box.offer(sweep(5))
+        assert box.offer(sweep(0))
+        assert len(box) == 6
+        assert box.offer(sweep(9))
+        assert not box.offer(Tick(SystemClock().now()))
+        assert [len(await box.take(3)) for _ in range(2)] == [1, 2]
+        assert len(box) == 0
+
+    asyncio.run(go())
 
 
 def test_ten_thousand_devices_are_spread_evenly_over_the_interval() -> None:

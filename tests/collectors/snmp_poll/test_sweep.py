@@ -86,7 +86,10 @@ class House:
 
 
 def tell(
-    story: Callable[[House], Awaitable[Any]], agents: dict[str, Agent] | None = None, **more: Any
+    story: Callable[[House], Awaitable[Any]],
+    agents: dict[str, Agent] | None = None,
+    interval_s: float = 30.0,
+    **more: Any,
 ) -> tuple[Any, Stats]:
     """Run `story`; nothing may go unheard."""
     unheard: list[dict[str, Any]] = []
@@ -100,7 +103,11 @@ def tell(
         for name, agent in found.items():
             await agent.__aenter__()
             targets[name] = Target(
-                name=name, address="127.0.0.1", port=agent.port, credentials=credentials()
+                name=name,
+                address="127.0.0.1",
+                port=agent.port,
+                credentials=credentials(),
+                interval_s=interval_s,
             )
         settings = SnmpPollSettings.model_validate({**FAST, **more})
         poller = SnmpPoller(settings, TABLES, targets, SystemClock())
@@ -279,6 +286,91 @@ def test_a_device_is_never_asked_more_at_once_than_is_allowed() -> None:
     tell(story, agents, device_in_flight=2, look_max_s=20)
 
     assert {agent.most for agent in agents.values()} == {2}  # type: ignore[attr-defined]
+
+
+class Sluggish(Agent):
+    """Answers each question, but late."""
+
+    def __init__(self) -> None:
+        super().__init__(switch(ports=60))
+        self.after_s = 0.0
+
+    def send(self, data: bytes, addr: Any) -> None:
+        if not self.after_s:
+            super().send(data, addr)
+            return
+        asyncio.get_running_loop().call_later(self.after_s, super().send, data, addr)
+
+
+def test_a_slow_device_is_left_to_a_look_of_its_own_and_then_asked_by_itself() -> None:
+    """Each answer is in time, but all of them take too long for the others' next turn."""
+    slow = Sluggish()
+    agents: dict[str, Agent] = {name: Agent(switch()) for name in HONEST} | {SUSPECT: slow}
+
+    async def story(house: House) -> Any:
+        await house.settled()
+        slow.after_s = 0.2
+        told = []
+        for _ in range(3):
+            began = asyncio.get_running_loop().time()
+            seen = await house.sweep()
+            took_s = asyncio.get_running_loop().time() - began
+            told.append((set(seen), list(house.named), took_s < 0.9))
+        asked = len(slow.asked)
+        await house.sweep()
+        return told, len(slow.asked) - asked
+
+    (told, asked_again), _ = tell(story, agents, device_in_flight=1, interval_s=1.0)
+
+    assert told == [(set(HONEST), [SUSPECT], True)] * 3
+    assert asked_again == 0, "who was in vain twice is asked by itself"
+
+
+@pytest.mark.parametrize("oid", ["1.3.6.1.2.1.2.1.0", ENGINE_TIME])
+def test_a_number_below_zero_spoils_no_sweep(oid: str) -> None:
+    """Of a scalar that is watched, or a clock."""
+    agents = {name: Agent(switch() | {ENGINE_TIME: (Tag.INTEGER, 7)}) for name in HONEST}
+    agents[SUSPECT] = Agent(switch() | {oid: (Tag.INTEGER, -1)})
+
+    async def story(house: House) -> Any:
+        await house.singly()
+        await house.singly()
+        return [(set(await house.sweep()) >= set(HONEST), list(house.named)) for _ in range(4)]
+
+    told, _ = tell(story, agents)
+
+    assert all(good for good, _ in told)
+    last = told[-1][1]
+    assert last in ([], [SUSPECT])
+
+
+def test_no_more_is_counted_out_than_is_out() -> None:
+    """A device that is lost by one of its answers, while others of them are good."""
+
+    held: list[bytes] = []
+
+    def last_is_spoilt(said: bytes) -> list[bytes]:
+        """All four answers at once, the last cut short."""
+        held.append(said)
+        return [*held[:-1], held[-1][:-7]] if len(held) == 4 else []
+
+    agents: dict[str, Agent] = {name: Deaf() for name in NAMES}
+
+    async def story(house: House) -> Any:
+        await house.settled()
+        agents[SUSPECT].tamper = last_is_spoilt
+        agents["gw1"].deaf = 1  # type: ignore[attr-defined]
+        sweeping = asyncio.ensure_future(house.sweep())
+        out = []
+        while not sweeping.done():
+            out.append(house.poller.stats().in_flight)
+            await asyncio.sleep(0.01)
+        return set(await sweeping), min(out), max(out)
+
+    (seen, least, most), _ = tell(story, agents, timeout_s=0.3)
+
+    assert seen == set(HONEST)
+    assert (least, most) >= (0, 4)
 
 
 def test_who_is_being_looked_at_is_not_asked_in_a_sweep_as_well() -> None:
