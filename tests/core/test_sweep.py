@@ -318,6 +318,7 @@ def test_a_long_story_is_judged_the_same(seed: int) -> None:
     together, _, calm = play(seed, 80)
 
     assert calm > 80, "many looks say nothing new, and are to be judged together"
+    assert [c.why for c in together.said["changes"] if " is nan" in c.why] == []
     assert len(together.said["changes"]) > 5
 
 
