@@ -58,7 +58,28 @@ def _fell_back(before: int | None, after: int | None, elapsed_s: float) -> bool:
     behind = (expected - after) % TICKS
     if behind > TICKS // 2:  # it is ahead: a fast clock is no restart
         return False
-    return behind > (SLACK_S + SLACK * elapsed_s) * 100
+    return behind > _slack(elapsed_s)
+
+
+def _slack(elapsed_s: float) -> float:
+    """Return by how many ticks a clock may be off without a word."""
+    return (SLACK_S + SLACK * elapsed_s) * 100
+
+
+def began_since(before: Clocks, after: Clocks, elapsed_s: float, stamped_within_s: float) -> bool:
+    """Whether the agent has been up for less time than passed between two looks.
+
+    Sharper than `restarted`, whose slack a second restart soon after a first one fits into. A slow
+    clock seen just after a start looks the same: this is a reason for a gap, not for an alarm.
+    """
+    was, now = before.sys_uptime_ticks, after.sys_uptime_ticks
+    if was is None or now is None:
+        return False
+    passed = round(elapsed_s * 100)
+    early = TICKS - (was + passed)  # until it wraps
+    if early <= 0 or early + now <= _slack(elapsed_s):
+        return False
+    return now < passed - stamped_within_s * 100
 
 
 def any_restarted(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netopsd.core.model import Clocks, Layout, Table
-from netopsd.core.rates import CounterPlan, Restart, deltas, restarted, wraps_unseen
+from netopsd.core.rates import CounterPlan, Restart, began_since, deltas, restarted, wraps_unseen
 
 DAY = 8_640_000  # ticks
 WRAP = 2**32
@@ -45,6 +45,34 @@ def test_a_restart_is_judged_by_several_clocks(
 def test_time_alone_is_never_a_restart(start: int, elapsed_s: float, drift: float) -> None:
     after = (start + round(elapsed_s * 100 * (1 + drift))) % WRAP
     assert restarted(clocks(start), clocks(after), elapsed_s) is Restart.NONE
+
+
+@given(st.integers(0, WRAP - 1), st.floats(0, 86400 * 490), st.floats(-0.02, 0.02))
+def test_an_agent_that_has_been_up_for_long_did_not_begin_meanwhile(
+    start: int, elapsed_s: float, drift: float
+) -> None:
+    grown = round(elapsed_s * 100 * (1 + drift))
+    slow_just_after_a_start = start < elapsed_s * 2
+    began = began_since(clocks(start), clocks((start + grown) % WRAP), elapsed_s, 1.0)
+    assert not began or slow_just_after_a_start
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "elapsed_s", "began"),
+    [
+        (100, 300_100, 3000, False),
+        (100, 299_000, 3000, True),  # up for 10 s less than passed, and 11 s behind
+        (100, 299_950, 3000, False),  # stamps are not that good
+        (WRAP - 1000, 2000, 30, False),  # wrapped after 497.1 days
+        (WRAP - 3100, 50, 30, False),  # … a little early
+        (None, 50, 30, False),
+        (50, None, 30, False),
+    ],
+)
+def test_an_agent_up_for_less_time_than_passed_began_meanwhile(
+    before: int | None, after: int | None, elapsed_s: float, began: bool
+) -> None:
+    assert began_since(clocks(before), clocks(after), elapsed_s, 1.0) is began
 
 
 LAYOUT = Layout(
