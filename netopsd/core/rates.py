@@ -56,9 +56,12 @@ def _fell_back(before: int | None, after: int | None, elapsed_s: float) -> bool:
         return False
     expected = before + round(elapsed_s * 100)
     behind = (expected - after) % TICKS
-    if behind > TICKS // 2:  # it is ahead: a fast clock is no restart
-        return False
-    return behind > _slack(elapsed_s)
+    slack = _slack(elapsed_s)
+    if behind <= TICKS // 2:
+        return behind > slack
+    # It is ahead: a fast clock is no restart. But one that had still to wrap, and is at its
+    # beginning, began anew after a very long time; unless it was as good as due.
+    return after < expected < TICKS and TICKS - behind > slack
 
 
 def _slack(elapsed_s: float) -> float:
@@ -94,8 +97,11 @@ def any_restarted(
     a column for each device.
     """
     expected = before[:2].astype(np.int64) + np.rint(elapsed_s * 100).astype(np.int64)
-    behind = (expected - after[:2].astype(np.int64)) % TICKS
-    back = (behind <= TICKS // 2) & (behind > (SLACK_S + SLACK * elapsed_s) * 100)
+    told = after[:2].astype(np.int64)
+    behind = (expected - told) % TICKS
+    slack = (SLACK_S + SLACK * elapsed_s) * 100
+    anew = (told < expected) & (expected < TICKS) & (TICKS - behind > slack)
+    back = np.where(behind <= TICKS // 2, behind > slack, anew)
     return np.asarray((back & offered[:2]).any(axis=0) | ((after[2] > before[2]) & offered[2]))
 
 
