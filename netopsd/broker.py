@@ -116,7 +116,8 @@ class Link(aiomqtt.Client):
         self._wake = asyncio.Event()
         self._sent: dict[int, asyncio.Future[int]] = {}
         self._packet_most = PACKET_OCTETS  # of ours, as far as the broker says
-        self._broken: Exception | None = None
+        self._broken: BrokerGone | None = None
+        self._disconnected.add_done_callback(_looked_at)
         self.stats = LinkStats()
 
     # ---- connecting and leaving
@@ -142,9 +143,10 @@ class Link(aiomqtt.Client):
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             self._drop()
             raise BrokerGone(f"{self._where}: {error}") from error
+        self._disconnected.add_done_callback(_looked_at)  # another future than before, perhaps
+        self._disconnected.add_done_callback(lambda _: self._end())
         if self._broken is not None and not self._disconnected.done():
             self._disconnected.set_exception(self._broken)  # aiomqtt forgets what came this early
-        self._disconnected.add_done_callback(lambda _: self._end())
         if self._disconnected.done():
             self._end()
         return self
@@ -158,8 +160,8 @@ class Link(aiomqtt.Client):
         """Say good-bye where there is somebody; raises nothing of its own."""
         try:
             await super().__aexit__(kind, error, trace)
-        except aiomqtt.MqttError:
-            pass  # half-open: nobody answered the good-bye
+        except (aiomqtt.MqttError, BrokerGone):
+            pass  # half-open, or lost just now: nobody answered the good-bye
         finally:
             self._drop()
 
@@ -173,9 +175,8 @@ class Link(aiomqtt.Client):
         self._client._sock_close()
         if self._misc_task is not None:
             self._misc_task.cancel()
-        for state in (self._connected, self._disconnected):
-            if state.done() and not state.cancelled():
-                state.exception()  # looked at: nothing is to warn of it
+        if self._connected.done():
+            _looked_at(self._connected)
         self._end()
 
     def _end(self) -> None:
@@ -191,8 +192,7 @@ class Link(aiomqtt.Client):
         return not self._disconnected.done()
 
     def _gone(self) -> BrokerGone:
-        cause = self._disconnected.exception() if self._disconnected.done() else None
-        return BrokerGone(f"{self._where}: {cause or 'the connection ended'}")
+        return BrokerGone(str(self._broken or f"{self._where}: the connection ended"))
 
     # ---- hearing
 
@@ -211,6 +211,17 @@ class Link(aiomqtt.Client):
                 value = code if isinstance(code, int) else code.value
                 if value >= FAILURE:
                     raise NotTaken(f"{self._where}: subscribing to {one}", value)
+
+    def _on_subscribe(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        mid: int,
+        reason_codes: list[Any],
+        properties: Properties | None = None,
+    ) -> None:
+        if mid in self._pending_subscribes:  # whoever subscribed may have been cancelled meanwhile
+            super()._on_subscribe(client, userdata, mid, reason_codes, properties)
 
     async def take(self, most: int = 1000) -> list[Heard]:
         """Wait for messages and return up to `most`, in order. Raises BrokerGone."""
@@ -408,8 +419,20 @@ class Link(aiomqtt.Client):
 
     def _fail(self, error: Exception, sock: Any) -> None:
         """End the connection for what its other end, or paho, did."""
-        self._broken = self._broken or error
+        if self._broken is None:
+            gone = error if isinstance(error, BrokerGone) else None
+            self._broken = gone or BrokerGone(f"{self._where}: {error}")
         if not self._disconnected.done():
-            self._disconnected.set_exception(error)
+            self._disconnected.set_exception(self._broken)
         if sock.fileno() >= 0:
             self._unwatch(sock.fileno())
+
+
+def _looked_at(state: asyncio.Future[None]) -> None:
+    """Look at how a state of the connection ended: `Link` remembers why by itself.
+
+    aiomqtt gives one such future up for another when a connection breaks as soon as it stands, and
+    nobody asks the one given up.
+    """
+    if not state.cancelled():
+        state.exception()

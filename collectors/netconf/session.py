@@ -197,8 +197,14 @@ class Session:
         try:
             async with asyncio.timeout(deadline_s) as limit, self._free:
                 message_id = str(next(self._ids))
+                message = request.message(message_id)
                 self._asked[message_id] = asked = _Asked(loop.create_future(), take)
-                self._send(request.message(message_id))
+                try:
+                    self._send(message)
+                except NetconfError as error:
+                    self._asked.pop(message_id, None)  # nobody will wait for this reply
+                    self.end(error)
+                    raise
                 return await asked.reply
         except TimeoutError:
             if not limit.expired():

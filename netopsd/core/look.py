@@ -107,10 +107,13 @@ def _judge_table(
 
 
 def _remembered(world: World, device: str, plan: RulePlan, where: Mapping[str, int]) -> rules.Bools:
-    """Return which rows have their alarm up: all we know of them after a restart or a new walk."""
+    """Return which rows have their alarm up or waiting: all we know after a restart or new walk."""
     bad = np.zeros((len(plan.rules), len(where)), np.bool_)
-    for key in world.by_device.get(device) or ():
-        alarm = world.alarms[key]
+    waiting = [world.pending.get(key) or None for key in world.waiting.get(device) or ()]
+    up = [world.alarms[key] for key in world.by_device.get(device) or ()]
+    for alarm in (*up, *waiting):
+        if alarm is None:
+            continue  # it waits no longer
         rule, row = plan.by_alarm.get(alarm.alarm), where.get(alarm.resource.row)
         if alarm.resource.table == plan.layout.table and rule is not None and row is not None:
             bad[rule, row] = True
@@ -197,9 +200,18 @@ def _see_again(world: World, key: str, tables: Mapping[str, TableLook], batch: B
         sight = Sight(resource=known.resource, alarm=known.alarm, why=why, at=batch.at)
         alarms.see(world, Told.GOOD, sight)
     elif known.phase is Phase.PENDING or known.flapping:
-        sight = _sight(table, rule, row, batch)
-        alarms.see(world, Told.BAD, sight)
+        # What was not read stays bad in `table.bad`, and that is no news: neither good nor bad.
+        told = Told.BAD if _was_read(table, rule, row) else Told.NOTHING
+        alarms.see(world, told, _sight(table, rule, row, batch))
     return bool(world.pending.get(key))
+
+
+def _was_read(look: TableLook, i: int, row: int) -> bool:
+    """Whether a row's number, and all that the rule asks for besides, was read in this look."""
+    rule = look.plan.rules[i]
+    number = float(rules.numbers(rule, look.table, look.grown)[row])
+    conditions = (float(look.table.gauges[column, row]) for column, _ in rule.when)
+    return not any(map(math.isnan, (number, *conditions)))
 
 
 def row_called(look: Look | Swept | None, table: str, word: str) -> str:

@@ -56,9 +56,33 @@ def _fell_back(before: int | None, after: int | None, elapsed_s: float) -> bool:
         return False
     expected = before + round(elapsed_s * 100)
     behind = (expected - after) % TICKS
-    if behind > TICKS // 2:  # it is ahead: a fast clock is no restart
+    slack = _slack(elapsed_s)
+    if behind <= TICKS // 2:
+        return behind > slack
+    # It is ahead: a fast clock is no restart. But one that had still to wrap, and is at its
+    # beginning, began anew after a very long time; unless it was as good as due.
+    return after < expected < TICKS and TICKS - behind > slack
+
+
+def _slack(elapsed_s: float) -> float:
+    """Return by how many ticks a clock may be off without a word."""
+    return (SLACK_S + SLACK * elapsed_s) * 100
+
+
+def began_since(before: Clocks, after: Clocks, elapsed_s: float, stamped_within_s: float) -> bool:
+    """Whether the agent has been up for less time than passed between two looks.
+
+    Sharper than `restarted`, whose slack a second restart soon after a first one fits into. A slow
+    clock seen just after a start looks the same: this is a reason for a gap, not for an alarm.
+    """
+    was, now = before.sys_uptime_ticks, after.sys_uptime_ticks
+    if was is None or now is None:
         return False
-    return behind > (SLACK_S + SLACK * elapsed_s) * 100
+    passed = round(elapsed_s * 100)
+    early = TICKS - (was + passed)  # until it wraps
+    if early <= 0 or early + now <= _slack(elapsed_s):
+        return False
+    return now < passed - stamped_within_s * 100
 
 
 def any_restarted(
@@ -73,8 +97,11 @@ def any_restarted(
     a column for each device.
     """
     expected = before[:2].astype(np.int64) + np.rint(elapsed_s * 100).astype(np.int64)
-    behind = (expected - after[:2].astype(np.int64)) % TICKS
-    back = (behind <= TICKS // 2) & (behind > (SLACK_S + SLACK * elapsed_s) * 100)
+    told = after[:2].astype(np.int64)
+    behind = (expected - told) % TICKS
+    slack = (SLACK_S + SLACK * elapsed_s) * 100
+    anew = (told < expected) & (expected < TICKS) & (TICKS - behind > slack)
+    back = np.where(behind <= TICKS // 2, behind > slack, anew)
     return np.asarray((back & offered[:2]).any(axis=0) | ((after[2] > before[2]) & offered[2]))
 
 

@@ -15,7 +15,7 @@ from netopsd.core.inventory import Service
 from netopsd.core.looks import Look, TableLook
 from netopsd.core.model import Clocks, Resource
 from netopsd.core.outcome import UsageNotice
-from netopsd.core.rates import Restart, restarted, wraps_unseen
+from netopsd.core.rates import Restart, began_since, restarted, wraps_unseen
 from netopsd.core.values import replace
 from netopsd.core.world import World
 
@@ -132,11 +132,11 @@ def _gap(world: World, was: Meter, now: Meter, speed: float) -> str:
     longest = elapsed * world.inventory.policy.max_rate_over_speed + STAMPED_WITHIN_S
     most = speed / 8 * longest
     blind = was.clock_ticks is None or now.clock_ticks is None
-    moved = was.discontinuity is not None and now.discontinuity is not None
+    began = began_since(before, after, elapsed, STAMPED_WITHIN_S)
     reasons = (
-        ("restart", restarted(before, after, elapsed) is not Restart.NONE),
+        ("restart", began or restarted(before, after, elapsed) is not Restart.NONE),
         ("counter width changed", was.width != now.width),
-        ("counter discontinuity", moved and was.discontinuity != now.discontinuity),
+        ("counter discontinuity", _moved(was, now)),
         ("counter reset", was.width == 64 and fell),
         ("counter reset or wrap, and no clock to tell which", fell and blind),
         (
@@ -146,6 +146,15 @@ def _gap(world: World, was: Meter, now: Meter, speed: float) -> str:
         ("faster than the port", speed > 0 and max(_grown(was, now)) > most),
     )
     return next((why for why, true in reasons if true), "")
+
+
+def _moved(was: Meter, now: Meter) -> bool:
+    """Whether the port says that its counters were reset in between, as far as it says anything."""
+    if now.discontinuity is None:
+        return False
+    if was.discontinuity is None:  # known from now on: it is told on the agent's own clock
+        return now.discontinuity > (was.clock_ticks or 0)
+    return now.discontinuity != was.discontinuity
 
 
 def _grown(was: Meter, now: Meter) -> tuple[int, int]:
@@ -181,6 +190,8 @@ def _spread(
         if until == boundary * MICRO:
             meter, record = _close(service, meter, boundary)
             records.append(record)
+    # What was not read is as it was, but not beyond a gap: another boot's times begin anew.
+    before = None if gap else was.discontinuity
     fresh = replace(
         meter,
         at=now.at,
@@ -188,7 +199,7 @@ def _spread(
         out_octets=now.out_octets,
         width=now.width,
         clock_ticks=now.clock_ticks,
-        discontinuity=was.discontinuity if now.discontinuity is None else now.discontinuity,
+        discontinuity=before if now.discontinuity is None else now.discontinuity,
     )
     return fresh, records
 

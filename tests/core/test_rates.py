@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netopsd.core.model import Clocks, Layout, Table
-from netopsd.core.rates import CounterPlan, Restart, deltas, restarted, wraps_unseen
+from netopsd.core.rates import (
+    CounterPlan,
+    Restart,
+    any_restarted,
+    began_since,
+    deltas,
+    restarted,
+    wraps_unseen,
+)
 
 DAY = 8_640_000  # ticks
 WRAP = 2**32
@@ -29,6 +37,10 @@ def clocks(up: int | None, host: int | None = None, boots: int | None = None) ->
         (clocks(DAY, None, 4), clocks(500, None, 5), 30, Restart.DEVICE),
         (clocks(DAY, None, 4), clocks(DAY + 3000, None, 5), 30, Restart.AGENT),
         (clocks(DAY), clocks(3 * DAY), 30, Restart.NONE),  # a clock that ran ahead
+        (clocks(300 * DAY), clocks(500), 30, Restart.AGENT),  # not one that ran 197 days ahead
+        (clocks(300 * DAY, 300 * DAY), clocks(500, 500), 30, Restart.DEVICE),
+        (clocks(490 * DAY), clocks(500), 30, Restart.AGENT),
+        (clocks(WRAP - 3200), clocks(50), 30, Restart.NONE),  # wrapped a little early
         (clocks(100 * DAY), clocks(DAY), 2 * 86400, Restart.AGENT),  # rebooted while unseen
         (clocks(DAY), clocks(2 * DAY), 2 * 86400, Restart.AGENT),  # grew, but not enough
         (clocks(None), clocks(500), 30, Restart.NONE),
@@ -45,6 +57,70 @@ def test_a_restart_is_judged_by_several_clocks(
 def test_time_alone_is_never_a_restart(start: int, elapsed_s: float, drift: float) -> None:
     after = (start + round(elapsed_s * 100 * (1 + drift))) % WRAP
     assert restarted(clocks(start), clocks(after), elapsed_s) is Restart.NONE
+
+
+TIMETICKS = st.integers(0, WRAP - 1) | st.sampled_from([0, 100, WRAP // 2, WRAP - 3000, WRAP - 1])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.tuples(TIMETICKS, TIMETICKS, st.integers(0, 3)),
+            st.tuples(TIMETICKS, TIMETICKS, st.integers(0, 3)),
+            st.tuples(st.booleans(), st.booleans(), st.booleans()),
+            st.floats(0, 1e6),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_many_devices_are_judged_as_one_at_a_time(
+    looks: list[tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...], float]],
+) -> None:
+    told = any_restarted(
+        np.array([was for was, _, _, _ in looks], np.uint64).T,
+        np.array([now for _, now, _, _ in looks], np.uint64).T,
+        np.array([offered for _, _, offered, _ in looks]).T,
+        np.array([elapsed_s for _, _, _, elapsed_s in looks]),
+    )
+    one_by_one = [
+        restarted(
+            clocks(*(n if o else None for n, o in zip(was, offered, strict=True))),
+            clocks(*(n if o else None for n, o in zip(now, offered, strict=True))),
+            elapsed_s,
+        )
+        is not Restart.NONE
+        for was, now, offered, elapsed_s in looks
+    ]
+    assert told.tolist() == one_by_one
+
+
+@given(st.integers(0, WRAP - 1), st.floats(0, 86400 * 490), st.floats(-0.02, 0.02))
+def test_an_agent_that_has_been_up_for_long_did_not_begin_meanwhile(
+    start: int, elapsed_s: float, drift: float
+) -> None:
+    grown = round(elapsed_s * 100 * (1 + drift))
+    slow_just_after_a_start = start < elapsed_s * 2
+    began = began_since(clocks(start), clocks((start + grown) % WRAP), elapsed_s, 1.0)
+    assert not began or slow_just_after_a_start
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "elapsed_s", "began"),
+    [
+        (100, 300_100, 3000, False),
+        (100, 299_000, 3000, True),  # up for 10 s less than passed, and 11 s behind
+        (100, 299_950, 3000, False),  # stamps are not that good
+        (WRAP - 1000, 2000, 30, False),  # wrapped after 497.1 days
+        (WRAP - 3100, 50, 30, False),  # … a little early
+        (None, 50, 30, False),
+        (50, None, 30, False),
+    ],
+)
+def test_an_agent_up_for_less_time_than_passed_began_meanwhile(
+    before: int | None, after: int | None, elapsed_s: float, began: bool
+) -> None:
+    assert began_since(clocks(before), clocks(after), elapsed_s, 1.0) is began
 
 
 LAYOUT = Layout(

@@ -320,6 +320,7 @@ def test_a_long_story_is_judged_the_same(seed: int) -> None:
     together, _, calm = play(seed, 80)
 
     assert calm > 80, "many looks say nothing new, and are to be judged together"
+    assert [c.why for c in together.said["changes"] if " is nan" in c.why] == []
     assert len(together.said["changes"]) > 5
 
 
@@ -374,6 +375,8 @@ def test_one_who_is_not_seen_leaves_the_others_calm() -> None:
             both.sweep(gone)
         assert sweep.judge(both.together.world, both.seen(*others)).calm.count(True) == 5
         assert sweep.judge(both.together.world, both.seen(gone)).calm.count(True) == 1
+        judged = sweep.judge(both.together.world, both.seen(*NAMES))
+        assert [n for n, calm in zip(NAMES, judged.calm, strict=True) if calm] == others
         assert both.same()
 
 
@@ -401,7 +404,7 @@ def test_an_answer_of_one_device_ends_that_we_are_cut_off() -> None:
     both.sweep(*NAMES)
     both.sweep(*NAMES)
     for _ in range(4):
-        both.story.at_s += 30.0
+        both.seen()
         at = T0 + timedelta(seconds=both.story.at_s)
         for name in NAMES[:4]:
             both.say(Batch(device=name, at=at, mono_s=both.story.at_s, blind=Blind.UNREACHABLE))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netopsd.core.beliefs import UsageRecord
@@ -44,6 +45,7 @@ class Port:
     shown_out: int = 0
     uptime_s: float = 50_000.0
     discontinuity: float = 0.0
+    unread: bool = False  # the discontinuity, in the next look
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,8 @@ class Port:
 
     def batch(self, at: datetime) -> Batch:
         counters = np.array([[self.shown_in], [self.shown_out]], dtype=np.uint64)
-        gauges = np.array([[1.0], [1000.0], [self.discontinuity]])
+        discontinuity = math.nan if self.unread else self.discontinuity
+        gauges = np.array([[1.0], [1000.0], [discontinuity]])
         ticks = round(self.uptime_s * 100) % 2**32
         return Batch(
             device="pe1",
@@ -142,7 +145,9 @@ def joined(gaps: set[str]) -> list[tuple[datetime, datetime]]:
 Step = tuple[str, int, int, int]
 STEP = st.tuples(
     st.sampled_from(
-        ["look"] * 6 + ["lost", "lost for long", "restart", "reboot", "reset", "cleared", "wrap"]
+        ["look"] * 6
+        + ["lost", "lost for long", "restart", "reboot", "reset", "cleared", "wrap"]
+        + ["unread", "reboot unread", "reboot long ago", "reset long ago"]
     ),
     st.integers(20, 40),  # seconds
     st.integers(0, 2_000_000_000),  # octets in, below 1 Gb/s × 20 s
@@ -150,13 +155,14 @@ STEP = st.tuples(
 )
 
 
-def befall(port: Port, metered: Metered, what: str) -> bool:
-    """Let something happen to the port or to us; False where this look is lost."""
+def befall(port: Port, metered: Metered, what: str) -> None:
+    """Let something happen to the port or to us."""
     match what:
-        case "reboot":
+        case "reboot" | "reboot unread" | "reboot long ago":
             port.shown_in = port.shown_out = 0
             port.uptime_s = 1.0
-        case "reset":
+            port.discontinuity = 0.0  # none since the agent began (RFC 2863)
+        case "reset" | "reset long ago":
             port.shown_in = port.shown_out = 0
             port.discontinuity = port.uptime_s * 100
         case "cleared" if any(metered.shown):  # by a command on the router: only the fall shows it
@@ -167,25 +173,34 @@ def befall(port: Port, metered: Metered, what: str) -> bool:
             port.discontinuity = port.uptime_s * 100
         case "restart":
             metered.restart()
-    return what not in ("lost", "lost for long")
+    port.unread = "unread" in what
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(STEP, min_size=3, max_size=60))
+@example([("reboot", 20, 0, 0), ("reset", 20, 0, 0), ("reboot", 20, 0, 0), ("reset", 20, 0, 1)])
+@example([("reset", 20, 0, 0), ("reboot", 20, 0, 0), ("reboot long ago", 20, 0, 1)])
+@example(
+    [("reboot", 20, 0, 0), ("reset", 20, 0, 0), ("reboot unread", 20, 0, 0), ("reset", 20, 0, 1)]
+)
 def test_usage_and_named_gaps_are_the_truth_to_the_octet(steps: list[Step]) -> None:
     port, metered, at = Port(), Metered(), T0
     metered.look(port, at)
     began = metered.truth[at]
     for what, seconds, into, out in steps:
-        length = seconds + (3000 if what == "lost for long" else 0)
-        at += timedelta(seconds=length)
-        port.flow(length, into, out)
-        if befall(port, metered, what):
-            metered.look(port, at)
-        else:
+        at += timedelta(seconds=seconds)
+        port.flow(seconds, into, out)
+        befall(port, metered, what)
+        if "long" in what:  # nobody looks, and octets go on
+            at += timedelta(seconds=3000)
+            port.flow(3000, out, into)
+        if "lost" in what:
             metered.miss(at)
+        else:
+            metered.look(port, at)
     at += timedelta(seconds=30)
     port.flow(30, 1, 1)
+    port.unread = False
     metered.look(port, at)
 
     ended = metered.truth[at]

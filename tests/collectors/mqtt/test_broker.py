@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import socket
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 
 from collectors.mqtt.listener import MqttListener
@@ -213,7 +216,11 @@ def test_a_lying_broker_is_a_typed_error_and_nothing_stays_open(lie: str) -> Non
         await asyncio.sleep(0.1)
         writer.close()
 
+    complaints: list[str] = []
+
     async def go() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(str(context)))
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         own = BrokerSettings(host="127.0.0.1", port=port, timeout_s=1.0)
@@ -228,6 +235,68 @@ def test_a_lying_broker_is_a_typed_error_and_nothing_stays_open(lie: str) -> Non
         await server.wait_closed()
         await asyncio.sleep(0.3)  # the liars' own tasks
         assert len(asyncio.all_tasks()) == 1
+        gc.collect()
+
+    asyncio.run(go())
+    assert complaints == []
+
+
+def test_a_connection_that_fails_during_the_good_bye_raises_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(CONNACK)
+        with contextlib.suppress(OSError):
+            await reader.read(100)  # the subscription
+            writer.write(bytes([0x90, 4, 0, 1, 0, 1]))
+            await reader.read(100)
+        writer.close()
+
+    async def go() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        own = BrokerSettings(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        async with Link(own) as link:
+            hearing = asyncio.create_task(link.hear(["a"]))
+            await asyncio.sleep(0)
+            hearing.cancel()  # what is answered now is waited for by nobody
+            await asyncio.sleep(0.05)
+            waiting = asyncio.create_task(link.take())
+            await asyncio.sleep(0)
+            failing = link._client.socket()
+            asyncio.get_running_loop().call_soon(link._fail, ConnectionResetError("reset"), failing)
+        with pytest.raises(BrokerGone, match="reset"):
+            await waiting
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(go())
+    assert [r.getMessage() for r in caplog.records if r.exc_info] == []
+
+
+def test_whoever_waits_while_nobody_answers_the_good_bye_is_told() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(CONNACK)
+        with contextlib.suppress(OSError):
+            while await reader.read(100):
+                pass
+        await asyncio.sleep(0.5)
+        writer.close()
+
+    async def go() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        link = Link(BrokerSettings(host="127.0.0.1", port=port, timeout_s=0.2))
+        async with link:
+            waiting = asyncio.create_task(link.take())
+            await asyncio.sleep(0)
+            link._client.disconnect = lambda: paho.MQTT_ERR_SUCCESS  # type: ignore[method-assign]
+        with pytest.raises(BrokerGone):
+            await waiting
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.6)
 
     asyncio.run(go())
 
