@@ -27,6 +27,7 @@ from collectors.snmp_poll.window import Window
 
 TICK_S = 0.1  # how finely time-outs are told apart
 STALL_S = 0.25  # without an answer: then devices that are done wait no longer for the others
+BEFORE_S = 0.25  # what began so long ago is of another turn
 TELL_S = 2.0  # nor do they wait longer than so
 ROWS = 128  # datagrams fetched at once
 ROUNDS = 4  # of them, before the event loop gets its turn
@@ -107,7 +108,7 @@ class Line:
         that is lost, be it because it takes more than `most_s`; ends when every device is either.
         """
         assert self._loop is not None, "start() first"
-        self._window.turn(bool(self.queued), self._loop.time())
+        self._window.turn(self._behind(), self._loop.time())
         volley = Volley(squad, wanted, self._new_ids(len(squad.packets)), self._loop.time(),
                         self._settings.device_in_flight)  # fmt: skip
         squad.outgoing.stamp(volley.ids)
@@ -120,6 +121,12 @@ class Line:
                 yield volley, told
         finally:
             self._end(turn)
+
+    def _behind(self) -> bool:
+        """Whether a turn before this one is not all sent yet."""
+        assert self._loop is not None
+        before_s = self._loop.time() - BEFORE_S
+        return any(t.volley.queue and t.volley.began_s < before_s for t in self._turns)
 
     def _end(self, turn: _Turn) -> None:
         """Forget a turn, answered or not."""
