@@ -39,7 +39,7 @@ verify_after = [0, 60]
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Return median and p99 in ms, quiet and under 2,000 traps a second."""
-    interval_s = 5 if quick else 30
+    interval_s = 3 if quick else 30
     plan = daemon.Plan(devices=200, interval_s=interval_s, rules=daemon.RULES + RULES)
     trials = 30 if quick else 300
     with (

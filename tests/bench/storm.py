@@ -68,7 +68,8 @@ def snmptrapd(where: Path, rate: float, seconds: float, cores: tuple[int, int]) 
 def ours(folder: Path, rate: float, seconds: float, cores: tuple[int, int]) -> dict[str, Any]:
     """Return how the daemon took one storm."""
     plan = daemon.Plan(
-        devices=POLLED, interval_s=5, rules=daemon.RULES + daemon.LINK_TRAPS.format(verify="0, 60"),
+        devices=POLLED, interval_s=5 if seconds >= 60 else 3,
+        rules=daemon.RULES + daemon.LINK_TRAPS.format(verify="0, 60"),
         traps="network_rate = 100000.0\n",
     )  # fmt: skip
     agent = [sys.executable, "-m", "tests.bench.agent"]
