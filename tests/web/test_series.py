@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isnan
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from netopsd.clock import ManualClock
+from netopsd.core.fleet import Fleet, Grid, Member, Part
 from netopsd.core.inventory import Device
-from netopsd.core.model import Batch, Blind, Clocks, Layout, Table
+from netopsd.core.model import Batch, Blind, Clocks, Layout, Sweep, Table
 from netopsd.web import labelled
 from netopsd.web.exposition import label_value
 from netopsd.web.series import Series
@@ -293,3 +296,24 @@ def test_a_column_cannot_pass_for_one_of_our_own(series: Series) -> None:
     assert sum(line.startswith("netopsd_device_up{") for line in told) == 1
     assert any(line.startswith("_9_lives{") for line in told)
     assert all('exported_device="other"' in line for line in told[1:])
+
+
+def test_who_is_no_longer_watched_keeps_no_sweep_in_memory() -> None:
+    layout = ports(("ge-0/0/1",))
+    part = Part(layout, Grid(0, 2, (2, 1), None, None), Grid(2, 1, (1, 1), None, None))
+    fleet = Fleet.of((Member(device="osl-gw1", size=3, parts=(part,), clocks={}),))
+    sweep = Sweep(
+        at=NOON, mono_s=0.0, fleet=fleet, present=np.array([True]), when_s=np.zeros(1),
+        took_s=np.zeros(1), numbers=np.array([7, 8, 1, 0], np.uint64),
+    )  # fmt: skip
+    series = Series(ManualClock(NOON))
+    series.take_sweep(sweep, {"osl-gw1": GW1})
+    assert 'ifHCOutOctets{device="osl-gw1"' in text(series)
+    series.take_sweep(sweep, {"osl-gw1": GW1})
+    known = weakref.ref(fleet)
+
+    series.retain(())
+    del sweep, fleet
+    gc.collect()
+
+    assert known() is None
