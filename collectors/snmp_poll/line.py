@@ -29,8 +29,10 @@ TICK_S = 0.1  # how finely time-outs are told apart
 STALL_S = 0.25  # without an answer: then devices that are done wait no longer for the others
 BEFORE_S = 0.25  # what began so long ago is of another turn
 TELL_S = 2.0  # nor do they wait longer than so
-ROWS = 128  # datagrams fetched at once
-ROUNDS = 4  # of them, before the event loop gets its turn
+# Fetching answers and sending what they make room for is little work; reading them is more, and
+# costs least for many at a time. So they are kept until so many are here, or the oldest is so old.
+ROWS = 512
+READ_AFTER_S = 0.1
 
 Told = NDArray[np.bool_] | int  # devices that are done, or one that is lost
 
@@ -57,6 +59,7 @@ class Line:
         self._incoming: Incoming | None = None
         self._turns: list[_Turn] = []
         self._ticking: asyncio.TimerHandle | None = None
+        self._tick_due_s = 0.0
         self._draining: asyncio.TimerHandle | None = None
         self._reading = False
         self._window = Window(settings.max_in_flight)
@@ -64,6 +67,12 @@ class Line:
     @property
     def in_flight(self) -> int:
         return sum(turn.volley.out for turn in self._turns)
+
+    @property
+    def _out(self) -> int:
+        """How many answers are still to come; one that is here need not be ours, until it is read."""
+        assert self._incoming is not None
+        return self.in_flight - self._incoming.count
 
     @property
     def queued(self) -> int:
@@ -152,7 +161,7 @@ class Line:
         if self._sock is None or self._loop is None:
             return
         for turn in list(self._turns):
-            room = self._window.size - self.in_flight
+            room = self._window.size - self._out
             if room <= 0:
                 break
             self._send(turn, turn.volley.take(room))
@@ -160,7 +169,9 @@ class Line:
             self._stop_reading()
             self._draining = self._loop.call_later(self._window.drain_s, self._drain)
         if self._turns and self._ticking is None:
-            self._ticking = self._loop.call_later(TICK_S, self._tick)
+            # Answers are mostly fetched before, and then this is done with them: one waking less.
+            self._tick_due_s = self._loop.time() + TICK_S
+            self._ticking = self._loop.call_later(TICK_S + self._window.drain_s, self._tick)
 
     def _send(self, turn: _Turn, packets: Rows) -> None:
         assert self._sock is not None
@@ -203,16 +214,24 @@ class Line:
         self._draining = None
         if self._sock is None or self._loop is None or self._incoming is None:
             return
-        got, full = 0, True
-        for _ in range(ROUNDS):
-            sizes = self._incoming.receive(self._sock)
-            got, full = got + len(sizes), len(sizes) == ROWS
-            if len(sizes):
-                self._take(sizes)
-            if not full or self._sock is None:
-                break
+        incoming, now = self._incoming, self._loop.time()
+        got = incoming.receive(self._sock, now)
         self._counts.received += got
+        full = not incoming.room
+        if incoming.count and (full or not got or self._nothing_more(now)):
+            self._take()
+        if self._ticking is not None and now >= self._tick_due_s:
+            self._ticking.cancel()
+            self._tick()
         self._wait(got, full)
+
+    def _nothing_more(self, now: float) -> bool:
+        """Whether to wait for further answers before those here are read would be in vain, or too
+        long."""
+        assert self._incoming is not None
+        if self._out <= 0 and not self.queued:
+            return True
+        return now - float(self._incoming.arrived_s[0]) >= READ_AFTER_S
 
     def _wait(self, got: int, full: bool) -> None:
         """Send what may now be sent, and see to it that the next answers are fetched."""
@@ -226,16 +245,16 @@ class Line:
             self._reading = True
             self._loop.add_reader(self._sock.fileno(), self._readable)
 
-    def _take(self, sizes: NDArray[np.uint32]) -> None:
-        """Find out what the datagrams answer, and read them."""
+    def _take(self) -> None:
+        """Find out what the datagrams that are here answer, and read them."""
         assert self._loop is not None
         assert self._incoming is not None
-        now = self._loop.time()
+        now, sizes = self._loop.time(), self._incoming.sizes
         rows, ids = answers(self._incoming, sizes)
         self._counts.decode_errors += len(sizes) - len(rows)
         for turn in list(self._turns):
             if not len(rows):
-                return
+                break
             packets = turn.volley.packets_of(ids)
             ours = packets >= 0
             if not ours.any():
@@ -246,6 +265,7 @@ class Line:
             self._tell(turn)
             rows, ids = rows[~ours], ids[~ours]
         self._counts.late += len(rows)
+        self._incoming.clear()
 
     def _read(self, turn: _Turn, rows: Rows, packets: Rows, sizes: NDArray[np.uint32]) -> None:
         """Read the answers to one volley's packets."""
@@ -261,12 +281,12 @@ class Line:
         fits = squad.read(self._incoming, rows, sizes[rows], packets, numbers)
         for n in np.flatnonzero(~fits).tolist():
             fits[n] = self._read_one(turn, int(rows[n]), int(packets[n]), int(sizes[rows[n]]))
+        fits &= turn.volley.waiting[packets]  # a device may be lost by another of its answers
         good = packets[fits]
-        good = good[turn.volley.waiting[good]]  # a device may be lost by another of its answers
         if not len(good):
             return
         self._counts.varbinds += int(squad.kinds[good].sum())
-        turn.volley.answered(good, self._loop.time())
+        turn.volley.answered(good, self._incoming.arrived_s[rows[fits]])
 
     def _once(self, squad: Squad, rows: Rows, packets: Rows) -> tuple[Rows, Rows]:
         """Leave out second answers to the same packet."""
@@ -299,6 +319,9 @@ class Line:
     def _tick(self) -> None:
         self._ticking = None
         assert self._loop is not None
+        assert self._incoming is not None
+        if self._incoming.count:
+            self._take()
         now = self._loop.time()
         for turn in list(self._turns):
             volley = turn.volley

@@ -111,7 +111,8 @@ class Outgoing:
 class Incoming:
     """Room for many datagrams, the first `width` octets of each close together in `octets`.
 
-    The rest of a longer one stands elsewhere, in room that is no memory until it is written to.
+    They are kept, `count` of them, until `clear`; `arrived_s` is when each was fetched. The rest of
+    a longer one stands elsewhere, in room that is no memory until it is written to.
     """
 
     def __init__(self, rows: int, width: int) -> None:
@@ -132,11 +133,30 @@ class Incoming:
         self._headers["parts"] = self._parts.ctypes.data + at * 2 * _PART.itemsize
         self._headers["part_count"] = 2
         self._headers["name_size"] = SOURCE
+        self._first = self._headers.ctypes.data
+        self.arrived_s = np.zeros(rows)
+        self.count = 0
 
-    def receive(self, sock: socket.socket) -> NDArray[np.uint32]:
-        """Take what has arrived; return the size of each datagram, in the rows from 0 on."""
-        got: int = _receive(sock.fileno(), self._headers.ctypes.data, self.rows, 0, None)
-        return self._headers["size"][: max(got, 0)]
+    @property
+    def room(self) -> int:
+        return self.rows - self.count
+
+    @property
+    def sizes(self) -> NDArray[np.uint32]:
+        """Return the size of each datagram that is kept."""
+        return self._headers["size"][: self.count]
+
+    def receive(self, sock: socket.socket, now: float) -> int:
+        """Take what has arrived, as far as there is room; return how many datagrams that is."""
+        first = self._first + self.count * _HEADER.itemsize
+        got: int = max(_receive(sock.fileno(), first, self.room, 0, None), 0)
+        self.arrived_s[self.count : self.count + got] = now
+        self.count += got
+        return got
+
+    def clear(self) -> None:
+        """Make room: all that is kept was read."""
+        self.count = 0
 
     def datagram(self, row: int, size: int) -> bytes:
         """Return one datagram."""

@@ -71,22 +71,22 @@ class Volley:
         self.sent_s[packets] = now
         self.tries[packets] += 1
 
-    def answered(self, packets: Rows, now: float) -> None:
-        """Take note of good answers to these packets."""
+    def answered(self, packets: Rows, arrived_s: NDArray[np.float64]) -> None:
+        """Take note of good answers to these packets, in the order they came."""
         self.out -= len(packets)
-        self.answer_s = now
+        self.answer_s = max(self.answer_s, float(arrived_s[-1]))
         self.waiting[packets] = False
         squad = self.squad
         devices = squad.device[packets]
         got = np.bincount(devices, minlength=len(squad.asked))
         self.left -= got
         self._out -= got
-        first = devices[self.when_s[devices] == 0]
-        self.when_s[first] = now
+        first = self.when_s[devices] == 0
+        self.when_s[devices[first][::-1]] = arrived_s[first][::-1]  # the earliest, written last
+        self.done_s[devices] = arrived_s
         touched = got > 0
         done = touched & (self.left == 0) & self.open
         self.done |= done
-        self.done_s[done] = now
         self.open &= ~done
         for i in np.flatnonzero(touched & (self._out == 0) & self.open).tolist():
             self._go_on(i)

@@ -556,7 +556,8 @@ def test_an_answer_longer_than_the_room_close_by_is_put_together() -> None:
         told = [dice.randbytes(size) for size in (1, incoming.width, incoming.width + 1, 50_000)]
         for data in told:
             agent.sendto(data, ours.getsockname())
-        sizes = incoming.receive(ours).tolist()
+        assert incoming.receive(ours, 7.0) == len(told)
+        sizes = incoming.sizes.tolist()
 
     assert [incoming.datagram(row, size) for row, size in enumerate(sizes)] == told
 
