@@ -30,6 +30,7 @@ from netopsd.core.beliefs import Phase, alarm_key
 from netopsd.core.model import Batch, Input, Reconfigured, Resource, Sweep, Tick
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.restore import restore
+from netopsd.counting import until_next
 from netopsd.errors import BadConfiguration
 from netopsd.metrics import Figures, Sources
 from netopsd.mqtt import MqttSide
@@ -57,6 +58,7 @@ PRUNE_EVERY_S = 3600.0
 HISTORY_KEPT = timedelta(days=400)
 SETTLED_S = 120.0
 STALLED_S = 15.0
+TICK_S = 1.0
 RUNNING = "running.json"  # in the state folder while we run: where our own commands find us
 
 
@@ -293,7 +295,7 @@ class Daemon:
         await self.web.listening.wait()  # what fell due while we were away can wait so long
         while True:
             await self.pipeline.mailbox.put(Tick(self.clock.now(), self.clock.mono_s()))
-            await self.clock.sleep(1.0)
+            await self.clock.sleep(until_next(TICK_S, self.clock.mono_s()))
 
     def _progressing(self) -> bool:
         """Whether time still reaches the core: the loop turns, inputs are judged and committed."""

@@ -1,8 +1,8 @@
-"""When to look at which device: spread over the interval, never waiting for one another.
+"""Looks at every device in its turn, and besides where asked; never waiting for one another.
 
-APScheduler fires a few phases per interval; each phase starts the looks of its share of the
-devices. (One job per device would cost as much as the look itself.) A look that is still under way
-when its next turn comes is late, is counted, and is not started twice.
+A look that is still under way when its next turn comes is late, is counted, and is not started
+twice. What is done for a turn of devices that are looked at together is done for all at once: there
+is no work per device where nothing happens to it.
 """
 
 from __future__ import annotations
@@ -10,23 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
+from netopsd.core.fleet import seen
 from netopsd.core.inventory import Device
-from netopsd.core.model import Batch, Blind
+from netopsd.core.model import Batch, Blind, Sweep
 from netopsd.errors import CannotLook
 from netopsd.ports import Clock, Inbox, Poller, SweepingPoller
+from netopsd.turns import Turn, Turns
 
 log = logging.getLogger(__name__)
 
-PHASES_PER_S = 1
 LATE = 0.5  # of the interval
 SOON_S = 2.0  # between two looks at a device that were asked for
 Way = tuple[str, str]  # a device, and how it is looked at: "snmp", "netconf"
@@ -43,10 +41,50 @@ class WatchStats:
     devices: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """The devices of a turn that one poller looks at together."""
+
+    source: str
+    poller: SweepingPoller
+    names: tuple[str, ...]
+    known: frozenset[str]  # the same
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ways:
+    """How the devices of a turn are looked at: together, or each by itself."""
+
+    together: tuple[_Group, ...]
+    apart: tuple[tuple[Way, Poller], ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Sweeping:
+    """Looks that are taken together, and which of them are over."""
+
+    group: _Group
+    apart: set[str]  # looked at by themselves
+    told: list[Sweep] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+    def under_way(self, name: str) -> bool:
+        """Whether the look at this device is one of those, and not over."""
+        if name not in self.group.known or name in self.apart:
+            return False
+        return not any(name in seen(sweep) for sweep in self.told)
+
+    def left(self) -> Iterator[str]:
+        """Give those whose look is not over."""
+        over = {name for sweep in self.told for name in seen(sweep)}
+        return (n for n in self.group.names if n not in over and n not in self.apart)
+
+
 class Watch:
     """Looks at every device once an interval and puts what it saw into the inbox.
 
-    `pollers` gives the ways a device is looked at, each by its source's name.
+    `pollers` gives the ways a device is looked at, each by its source's name; it is asked anew
+    after each `follow`.
     """
 
     def __init__(
@@ -64,31 +102,28 @@ class Watch:
         self._began_late = began_late
         self.stats = WatchStats()
         self._devices: Mapping[str, Device] = {}
-        self._scheduler: AsyncIOScheduler | None = None
-        self._looking: dict[Way, asyncio.Task[None]] = {}
+        self._turns = Turns(clock, self._turn)
+        self._ways: WeakKeyDictionary[Turn, _Ways] = WeakKeyDictionary()
+        self._running = False
+        self._looking: dict[Way, asyncio.Task[None]] = {}  # looks by themselves
+        self._sweeps: list[_Sweeping] = []
         self._again: set[Way] = set()
         self._timers: dict[tuple[str, float], asyncio.TimerHandle] = {}
         self._soon: dict[str, float] = {}  # device → monotonic time of its latest look asked for
-        self._due: dict[tuple[float, int], float] = {}
-        self._began = 0.0
 
     async def run(self, devices: Mapping[str, Device]) -> None:
         """Watch `devices` (and what `follow` replaces them by) until cancelled."""
-        self._scheduler = AsyncIOScheduler(
-            timezone="UTC",
-            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 2},
-        )
-        self._scheduler.start()
-        self._began = self._clock.mono_s()
+        self._turns.start()
+        self._running = True
         try:
             self.follow(devices)
             await asyncio.get_running_loop().create_future()
         finally:
-            self._scheduler.shutdown(wait=False)
-            self._scheduler = None
+            self._running = False
+            self._turns.stop()
             for timer in self._timers.values():
                 timer.cancel()
-            looks = list(dict.fromkeys(self._looking.values()))
+            looks = [*self._looking.values(), *(s.task for s in self._sweeps if s.task)]
             for task in looks:
                 task.cancel()
             await asyncio.gather(*looks, return_exceptions=True)
@@ -98,45 +133,48 @@ class Watch:
         self._devices = devices
         self._soon = {name: at for name, at in self._soon.items() if name in devices}
         self.stats.devices = len(devices)
-        if self._scheduler is None:
-            return
-        self._scheduler.remove_all_jobs()
-        self._due.clear()
-        now = self._clock.now()
-        by_phase: defaultdict[tuple[float, int], list[str]] = defaultdict(list)
-        for device in devices.values():
-            by_phase[device.interval_s, phase_of(device)].append(device.name)
-        for (interval, phase), names in by_phase.items():
-            offset = until_turn(interval, phase, self._clock.mono_s() - self._began)
-            self._due[interval, phase] = self._clock.mono_s() + offset
-            self._scheduler.add_job(
-                self._turn,
-                IntervalTrigger(seconds=interval, start_date=now + timedelta(seconds=offset)),
-                args=[interval, phase, tuple(names)],
-                next_run_time=now + timedelta(seconds=offset),
-            )
+        self._ways.clear()
+        self._turns.follow(devices)
 
-    async def _turn(self, interval: float, phase: int, names: tuple[str, ...]) -> None:
-        due = self._due.get((interval, phase), 0.0)
-        now = self._clock.mono_s()
-        late = now - due
-        self._due[interval, phase] = max(due + interval, now + interval * LATE)
-        self._began_late(max(0.0, late), len(names))
-        if late > interval * LATE:
-            self.stats.late += len(names)
+    def _turn(self, turn: Turn) -> None:
+        interval_s, now = turn.interval_s, self._clock.mono_s()
+        late_s = now - turn.due_s
+        turn.due_s = max(turn.due_s + interval_s, now + interval_s * LATE)
+        self._began_late(max(0.0, late_s), len(turn.names))
+        if late_s > interval_s * LATE:
+            self.stats.late += len(turn.names)
+        ways = self._ways.get(turn)
+        if ways is None:
+            ways = self._ways[turn] = self._find(turn.names)
+        for way, poller in ways.apart:
+            if self._under_way(way):
+                self.stats.late += 1
+            else:
+                self._start(way, poller)
+        for group in ways.together:
+            self._start_sweep(group)
+
+    def _find(self, names: tuple[str, ...]) -> _Ways:
         together: dict[str, tuple[SweepingPoller, list[str]]] = {}
+        apart: list[tuple[Way, Poller]] = []
         for name in names:
             for source, poller in self._pollers(name):
-                if (name, source) in self._looking:
-                    self.stats.late += 1
                 if source in together:
                     together[source][1].append(name)
                 elif isinstance(poller, SweepingPoller):
                     together[source] = (poller, [name])
-                elif (name, source) not in self._looking:
-                    self._start((name, source), poller)
-        for source, (poller, some) in together.items():
-            self._start_sweep(source, poller, tuple(some))
+                else:
+                    apart.append(((name, source), poller))
+        groups = [
+            _Group(source, poller, tuple(some), frozenset(some))
+            for source, (poller, some) in together.items()
+        ]
+        return _Ways(tuple(groups), tuple(apart))
+
+    def _under_way(self, way: Way) -> bool:
+        return way in self._looking or any(
+            sweep.group.source == way[1] and sweep.under_way(way[0]) for sweep in self._sweeps
+        )
 
     def look_soon(self, device: str, after_s: float) -> None:
         """Look at `device` in `after_s` seconds, besides its regular turns; asked twice is once.
@@ -157,7 +195,7 @@ class Watch:
                 return
             self._soon[device] = self._clock.mono_s()
             for source, poller in self._pollers(device):
-                if (device, source) in self._looking:
+                if self._under_way((device, source)):
                     # The look under way began before what we want verified.
                     self._again.add((device, source))
                 else:
@@ -169,64 +207,64 @@ class Watch:
     def _start(self, way: Way, poller: Poller) -> None:
         task = asyncio.get_running_loop().create_task(self._look(way, poller))
         self._looking[way] = task
-        task.add_done_callback(lambda _: self._done(way, poller, task))
+        task.add_done_callback(lambda _: self._done(way))
 
-    def _done(self, way: Way, poller: Poller, task: asyncio.Task[None]) -> None:
-        if self._looking.get(way) is not task:
-            return  # somebody else's look by now
+    def _done(self, way: Way) -> None:
         del self._looking[way]
-        if way in self._again:
+        self._start_again()
+
+    def _start_again(self) -> None:
+        """Look again where that was asked for during a look that is over now."""
+        for way in [way for way in self._again if not self._under_way(way)]:
             self._again.discard(way)
-            if way[0] in self._devices and self._scheduler is not None:
-                self._start(way, poller)
-
-    def _start_sweep(self, source: str, poller: SweepingPoller, names: tuple[str, ...]) -> None:
-        under_way = frozenset(name for name in names if (name, source) in self._looking)
-        looking = self._sweep(source, poller, names, under_way)
-        task = asyncio.get_running_loop().create_task(looking)
-        for name in names:
-            self._looking.setdefault((name, source), task)
-        task.add_done_callback(lambda _: self._swept(task, source, poller, names))
-
-    async def _sweep(
-        self,
-        source: str,
-        poller: SweepingPoller,
-        names: tuple[str, ...],
-        under_way: frozenset[str],
-    ) -> None:
-        """Look at `names` together; who has to be looked at by itself is, at once."""
-        ours = asyncio.current_task()
-        assert ours is not None
-        async for told in poller.sweep(names, under_way):
-            if isinstance(told, str):
-                if self._looking.get((told, source)) is ours:
-                    self._start((told, source), poller)
+            if way[0] not in self._devices or not self._running:
                 continue
-            seen = np.flatnonzero(told.present).tolist()
-            self.stats.looks += len(seen)
+            for source, poller in self._pollers(way[0]):
+                if source == way[1]:
+                    self._start(way, poller)
+
+    def _start_sweep(self, group: _Group) -> None:
+        source = group.source
+        apart = {name for name, how in self._looking if how == source and name in group.known}
+        for other in self._sweeps:
+            if other.group.source == source and not other.group.known.isdisjoint(group.known):
+                apart.update(group.known.intersection(other.left()))
+        self.stats.late += len(apart)
+        sweeping = _Sweeping(group, apart)
+        task = asyncio.get_running_loop().create_task(self._sweep(sweeping))
+        sweeping.task = task
+        self._sweeps.append(sweeping)
+        task.add_done_callback(lambda _: self._swept(sweeping, task))
+
+    async def _sweep(self, sweeping: _Sweeping) -> None:
+        """Look at many devices together; who has to be looked at by itself is, at once."""
+        group = sweeping.group
+        async for told in group.poller.sweep(group.names, frozenset(sweeping.apart)):
+            if isinstance(told, str):
+                if sweeping.under_way(told):
+                    sweeping.apart.add(told)
+                    self._start((told, group.source), group.poller)
+                continue
+            self.stats.looks += int(np.count_nonzero(told.present))
             for took_s, count in zip(
                 *np.unique(told.took_s[told.present], return_counts=True), strict=True
             ):
                 self._took(float(took_s), int(count))
             await self._inbox.put(told)
-            for i in seen:
-                self._done((told.fleet.names[i], source), poller, ours)
+            sweeping.told.append(told)
+            if self._again:
+                self._start_again()
 
-    def _swept(
-        self, task: asyncio.Task[None], source: str, poller: Poller, names: tuple[str, ...]
-    ) -> None:
+    def _swept(self, sweeping: _Sweeping, task: asyncio.Task[None]) -> None:
         """End what a sweep left open: after a bug of ours, the looks are taken one by one."""
+        self._sweeps.remove(sweeping)
         bug = None if task.cancelled() else task.exception()
         if bug is not None:
+            group = sweeping.group
             self.stats.failed += 1
-            log.error("looking at %d devices together failed", len(names), exc_info=bug)
-        for name in names:
-            way = (name, source)
-            if self._looking.get(way) is task:
-                if bug is not None:
-                    self._again.add(way)
-                self._done(way, poller, task)
+            log.error("looking at %d devices together failed", len(group.names), exc_info=bug)
+            self._again.update((name, group.source) for name in sweeping.left())
+        self._start_again()
 
     async def _look(self, way: Way, poller: Poller) -> None:
         name = way[0]
@@ -256,21 +294,3 @@ class Watch:
             blind=why,
             why=detail,
         )
-
-
-def until_turn(interval_s: float, phase: int, running_s: float) -> float:
-    """Return the seconds to the next turn of a phase, `running_s` after the watch began.
-
-    Turns stay where they are however often the configuration is read anew.
-    """
-    return (interval_s * phase / phases(interval_s) - running_s) % interval_s
-
-
-def phases(interval_s: float) -> int:
-    """Return into how many phases an interval is cut."""
-    return max(1, min(3000, int(interval_s * PHASES_PER_S)))
-
-
-def phase_of(device: Device) -> int:
-    """Return a device's phase: the same at every start, spread evenly over many devices."""
-    return zlib.crc32(device.name.encode()) % phases(device.interval_s)

@@ -158,6 +158,11 @@ class Fleet:
         return Clocks(**told)
 
 
+def seen(sweep: Sweep) -> list[str]:
+    """Return the devices that were seen."""
+    return [sweep.fleet.names[i] for i in np.flatnonzero(sweep.present).tolist()]
+
+
 def moment(sweep: Sweep, i: int) -> datetime:
     """Return when member `i` answered."""
     return sweep.at + timedelta(seconds=float(sweep.when_s[i]) - sweep.mono_s)

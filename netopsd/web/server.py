@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from email.utils import formatdate
 from functools import partial
 from typing import Any, Protocol
 
@@ -53,6 +54,7 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._expect()
+        self._tell_date()
         super().data_received(data)
         if self.busy and self._slow is not None:
             self._slow.cancel()
@@ -63,6 +65,11 @@ class _Connection(H11Protocol):
             self._slow.cancel()
             self._slow = None
         super().connection_lost(exc)
+
+    def _tell_date(self) -> None:
+        """Renew the Date of answers when one is due, where uvicorn would every second."""
+        date = formatdate(usegmt=True).encode()
+        self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
 
     @property
     def busy(self) -> bool:
@@ -89,11 +96,20 @@ class _Connection(H11Protocol):
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn that leaves signals to the daemon and says when it listens."""
+    """uvicorn that leaves signals to the daemon, says when it listens, and sleeps until it ends."""
 
     def __init__(self, config: uvicorn.Config, listening: asyncio.Event) -> None:
         super().__init__(config)
         self._listening = listening
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Let `serve` finish what it answers and return."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        await self._ending.wait()  # uvicorn would look ten times a second
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -142,7 +158,7 @@ class WebServer:
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
-            server.should_exit = True
+            server.end()
             await running
             raise
         finally:

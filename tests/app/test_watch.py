@@ -14,7 +14,7 @@ from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Input, Sweep, Tick
 from netopsd.errors import CannotLook
 from netopsd.pipeline import Mailbox
-from netopsd.watch import SOON_S, Watch, phase_of, phases, until_turn
+from netopsd.watch import SOON_S, Watch
 
 
 class Devices:
@@ -191,26 +191,3 @@ def test_a_sweep_takes_as_much_room_as_the_looks_in_it() -> None:
         assert len(box) == 0
 
     asyncio.run(go())
-
-
-def test_ten_thousand_devices_are_spread_evenly_over_the_interval() -> None:
-    counts: dict[int, int] = {}
-    for n in range(10_000):
-        phase = phase_of(Device(name=f"device-{n}", interval_s=30))
-        counts[phase] = counts.get(phase, 0) + 1
-
-    many = phases(30)
-    assert many == 30
-    assert len(counts) == many
-    assert max(counts.values()) < 1.3 * 10_000 / many
-
-
-def test_a_reload_moves_nobodys_turn() -> None:
-    """However often SIGHUP comes, a device is looked at once an interval."""
-    for phase in (0, 7, phases(30.0) - 1):
-        turns = {
-            round(running + until_turn(30.0, phase, running), 6) % 30.0
-            for running in (0.0, 0.1, 11.0, 29.9, 30.0, 6001.7)
-        }
-        assert turns == {round(30.0 * phase / phases(30.0), 6)}
-        assert 0 <= until_turn(30.0, phase, 12345.6) < 30.0

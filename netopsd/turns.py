@@ -1,0 +1,187 @@
+"""Whose turn it is, when: devices spread over their interval, the same way at every start.
+
+APScheduler begins a round per interval; its turns, one a second, follow by the event loop's own
+timers. (One job per turn would cost as much as the looks; one per device far more.) APScheduler
+goes by the machine's clock, and somebody may set that back: a round that does not begin in its time
+is planned anew, so no device waits an hour because a clock does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from netopsd.clock import machine_now
+from netopsd.core.inventory import Device
+from netopsd.ports import Clock
+
+log = logging.getLogger(__name__)
+
+PHASES_PER_S = 1
+MOST_PHASES = 3000
+NEAR_S = 0.1  # so near to where a round should begin, it begins there
+PATIENCE = 1.5  # intervals after which a round that has not begun is planned anew
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Turn:
+    """The devices of one phase. `offset_s` is where in the interval, `due_s` (monotonic) the next
+    time."""
+
+    interval_s: float
+    offset_s: float
+    names: tuple[str, ...]
+    due_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Round:
+    """The turns of one interval in order, and which of them is next."""
+
+    interval_s: float
+    turns: tuple[Turn, ...]
+    began_s: float
+    following: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+class Turns:
+    """Calls `take` with each turn when it comes."""
+
+    def __init__(self, clock: Clock, take: Callable[[Turn], None]) -> None:
+        self._clock = clock
+        self._take = take
+        self._devices: Mapping[str, Device] = {}
+        self._rounds: list[_Round] = []
+        self._scheduler: AsyncIOScheduler | None = None
+        self._began_s = 0.0
+
+    def start(self) -> None:
+        """Begin; `follow` says with whom."""
+        self._scheduler = AsyncIOScheduler(
+            timezone="UTC",
+            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 2},
+        )
+        self._scheduler.start()
+        # On whole seconds, as all that is done once a second: so they are one waking, not many.
+        self._began_s = float(math.ceil(self._clock.mono_s()))
+
+    def stop(self) -> None:
+        """Nobody has a turn any more."""
+        self._forget()
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=False)
+            self._scheduler = None
+
+    def follow(self, devices: Mapping[str, Device]) -> None:
+        """Give turns to these devices from now on; who had one before keeps its place."""
+        self._devices = devices
+        if self._scheduler is None:
+            return
+        self._forget()
+        by_phase: defaultdict[float, defaultdict[int, list[str]]]
+        by_phase = defaultdict(lambda: defaultdict(list))
+        for device in devices.values():
+            by_phase[device.interval_s][phase_of(device)].append(device.name)
+        for interval_s, phases_of in by_phase.items():
+            self._plan(interval_s, sorted(phases_of.items()), self._scheduler)
+
+    def _forget(self) -> None:
+        for round_ in self._rounds:
+            if round_.timer is not None:
+                round_.timer.cancel()
+        self._rounds.clear()
+        if self._scheduler is not None:
+            self._scheduler.remove_all_jobs()
+
+    def _plan(
+        self, interval_s: float, named: list[tuple[int, list[str]]], scheduler: AsyncIOScheduler
+    ) -> None:
+        """Go on with the round that is under way, and have the next ones begun."""
+        now = self._clock.mono_s()
+        began_s = begin_of(interval_s, self._began_s, now)
+        turns: list[Turn] = []
+        for phase, names in named:
+            offset_s = interval_s * phase / phases(interval_s)
+            due_s = began_s + offset_s
+            due_s += interval_s if due_s < now else 0.0
+            turns.append(Turn(interval_s, offset_s, tuple(names), due_s))
+        round_ = _Round(interval_s, tuple(turns), began_s)
+        round_.following = sum(turn.due_s >= began_s + interval_s for turn in turns)
+        self._rounds.append(round_)
+        self._wait(round_)
+        first = machine_now() + timedelta(seconds=began_s + interval_s - now)
+        scheduler.add_job(
+            self._begin,
+            IntervalTrigger(seconds=interval_s, start_date=first),
+            args=[round_],
+            next_run_time=first,
+        )
+
+    async def _begin(self, round_: _Round) -> None:
+        """Begin the next round; called by APScheduler."""
+        if round_ not in self._rounds:
+            return
+        now = self._clock.mono_s()
+        for turn in round_.turns[round_.following :]:
+            if turn.due_s <= now:
+                self._take(turn)
+        near_s = begin_of(round_.interval_s, self._began_s, now + NEAR_S)
+        round_.began_s = near_s if abs(now - near_s) <= NEAR_S else now
+        round_.following = 0
+        if round_.began_s + round_.turns[0].offset_s <= now:
+            self._next(round_)
+        self._wait(round_)
+
+    def _next(self, round_: _Round) -> None:
+        turn = round_.turns[round_.following]
+        round_.following += 1
+        self._take(turn)
+
+    def _wait(self, round_: _Round) -> None:
+        """Have the next turn taken in its time; behind the last one, see that a round begins."""
+        if round_.timer is not None:
+            round_.timer.cancel()
+        loop = asyncio.get_running_loop()
+        ahead_s = loop.time() - self._clock.mono_s()  # the loop's clock may be another
+        if round_.following < len(round_.turns):
+            at_s = round_.began_s + round_.turns[round_.following].offset_s
+            round_.timer = loop.call_at(at_s + ahead_s, self._on_time, round_)
+        else:
+            at_s = round_.began_s + round_.interval_s * PATIENCE
+            round_.timer = loop.call_at(at_s + ahead_s, self._overdue)
+
+    def _on_time(self, round_: _Round) -> None:
+        self._next(round_)
+        self._wait(round_)
+
+    def _overdue(self) -> None:
+        log.warning("no round began in its time: was the machine's clock set? turns are replanned")
+        self.follow(self._devices)
+
+
+def begin_of(interval_s: float, began_s: float, now: float) -> float:
+    """Return when the round that is under way at `now` began; all times monotonic.
+
+    Rounds stay where they are however often the configuration is read anew.
+    """
+    return began_s + (now - began_s) // interval_s * interval_s
+
+
+def phases(interval_s: float) -> int:
+    """Return into how many phases an interval is cut."""
+    return max(1, min(MOST_PHASES, int(interval_s * PHASES_PER_S)))
+
+
+def phase_of(device: Device) -> int:
+    """Return a device's phase: the same at every start, spread evenly over many devices."""
+    return zlib.crc32(device.name.encode()) % phases(device.interval_s)
