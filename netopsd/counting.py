@@ -55,7 +55,7 @@ def until_next(every_s: float, now: float) -> float:
 class LoopLag:
     """How late the event loop gets to what is due, measured twice a second.
 
-    At whole and half seconds, when most is due: being woken by itself would cost more than measuring.
+    At whole and half seconds, when most is due: a waking of its own would cost more than measuring.
     """
 
     def __init__(self, clock: Clock) -> None:

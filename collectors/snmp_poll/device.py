@@ -177,10 +177,18 @@ class Device:
         """Return sysUpTime as last seen, 0 where it was not."""
         return self._uptime or 0
 
-    def swept(self, uptime: int) -> None:
+    def saw(self, uptime: int) -> None:
+        """Take note of sysUpTime as sweeps saw it."""
+        self._uptime = uptime
+
+    @property
+    def watchful(self) -> bool:
+        """Whether `swept` has to be called; else it would change nothing."""
+        return self._refused > 0 or self._most < self._settings.oids_per_packet
+
+    def swept(self) -> None:
         """Take note of a complete look within a sweep."""
         self._refused = 0
-        self._uptime = uptime
         self._go_larger()
 
     def not_swept(self) -> None:
@@ -214,6 +222,14 @@ class Device:
         told = (self._facts, {**plan.errors, **self._lacking})
         plan.together = together(self.target.name, plan, found, told) if found else None
         return plan.together
+
+    def sure_until_s(self) -> float:
+        """Return when (monotonic) `asked` may say something else though nothing happened."""
+        rewalk_s, half_s = self._settings.rewalk_s * self._phase, self.target.interval_s / 2
+        return min(
+            learnt.due_s - half_s if learnt.spec.every else learnt.walked_s + rewalk_s
+            for learnt in self._learnt.values()
+        )
 
     async def _read(self, due: list[Learnt]) -> tuple[LookPlan, Values]:
         """GET what is due; where that shows that the rows changed, learn them and GET again."""

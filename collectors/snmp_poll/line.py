@@ -70,7 +70,7 @@ class Line:
 
     @property
     def _out(self) -> int:
-        """How many answers are still to come; one that is here need not be ours, until it is read."""
+        """How many answers are still to come, as far as those that are here are ours."""
         assert self._incoming is not None
         return self.in_flight - self._incoming.count
 

@@ -57,7 +57,13 @@ class SnmpPoller:
         if known is None:
             known = self._device(device)
         async with known.lock:
-            return await known.look()
+            if self._sweeper is None:
+                return await known.look()
+            self._sweeper.before_look(known)
+            try:
+                return await known.look()
+            finally:
+                self._sweeper.after_look(known)
 
     async def sweep(
         self, devices: tuple[str, ...], under_way: frozenset[str] = frozenset()

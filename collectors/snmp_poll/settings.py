@@ -129,7 +129,7 @@ class SnmpPollSettings(BaseModel):
     retries: int = Field(default=2, ge=0, le=10)
     look_max_s: float = Field(default=60.0, gt=0, le=600)  # one look never takes longer
     max_in_flight: int = Field(default=256, ge=1, le=100_000)  # requests unanswered, all devices
-    sweep_devices: int = Field(default=128, ge=0, le=4096)  # asked together at most; 0: singly
+    sweep_devices: int = Field(default=256, ge=0, le=4096)  # asked together at most; 0: singly
     device_in_flight: int = Field(default=4, ge=1, le=64)  # requests unanswered, one device
     receive_buffer: int = Field(default=8 << 20, ge=1 << 16, le=1 << 30)  # octets
     oids_per_packet: int = Field(default=60, ge=1, le=255)

@@ -9,43 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collectors.snmp_poll.device import Device
 from collectors.snmp_poll.line import Line
+from collectors.snmp_poll.roster import PATIENCE, Roster, Team
 from collectors.snmp_poll.settings import SnmpPollSettings
-from collectors.snmp_poll.squad import Asked, Squad
+from collectors.snmp_poll.squad import Squad
 from collectors.snmp_poll.stats import Counts
 from collectors.snmp_poll.volley import Volley
 from netopsd.core.model import Sweep
 from netopsd.ports import Clock
 
-FEWEST = 4  # devices in a squad: for fewer it is no gain
-REGROUP = 0.1  # of a turn's devices: so many that could join one, and squads are formed anew
-REGROUP_AFTER = 20  # turns after which fewer are enough
-PATIENCE = 0.5  # of an interval
 Found = Callable[[str], Device | None]
-
-
-@dataclass(slots=True)
-class _Team:
-    """A squad and its devices, in the squad's order."""
-
-    squad: Squad
-    devices: list[Device]
-
-
-@dataclass(slots=True)
-class _Roster:
-    """The squads of the devices that have their turn together."""
-
-    teams: list[_Team] = field(default_factory=list)
-    turns: int = 0  # since they were formed
-    busy: bool = False
 
 
 class Sweeper:
@@ -60,7 +39,10 @@ class Sweeper:
         self._lines = {
             family: Line(family, settings, counts) for family in (socket.AF_INET, socket.AF_INET6)
         }
-        self._rosters: dict[tuple[str, ...], _Roster] = {}
+        self._rosters: dict[tuple[str, ...], Roster] = {}
+        self._latest: dict[int, Roster] = {}  # by the identity of their names
+        self._of: dict[str, Roster] = {}  # device → the roster it is in
+        self._news: set[str] = set()  # devices something happened to
 
     @property
     def in_flight(self) -> int:
@@ -82,18 +64,45 @@ class Sweeper:
         """Close the sockets; who is under way is named."""
         for line in self._lines.values():
             line.close()
-        self._rosters.clear()
+        self.forget()
 
     def forget(self) -> None:
         """Form all squads anew: the configuration is another."""
         self._rosters.clear()
+        self._latest.clear()
+        self._of.clear()
+        self._news.clear()
+
+    def before_look(self, device: Device) -> None:
+        """Take note that a device will be looked at by itself."""
+        roster = self._of.get(device.target.name)
+        if roster is not None:
+            roster.before_look(device)
+        self._news.add(device.target.name)
+
+    def after_look(self, device: Device) -> None:
+        """Take note that a device was looked at by itself."""
+        self._news.add(device.target.name)
+
+    def _roster(self, names: tuple[str, ...]) -> Roster:
+        roster = self._latest.get(id(names))
+        if roster is not None and roster.names is names:
+            return roster
+        roster = self._rosters.get(names)
+        if roster is None:
+            roster = self._rosters[names] = Roster(names)
+            self._of.update(dict.fromkeys(names, roster))
+        self._latest.pop(id(roster.names), None)
+        roster.names = names  # alive as long as we know it by its identity
+        self._latest[id(names)] = roster
+        return roster
 
     async def sweep(
         self, devices: tuple[str, ...], under_way: frozenset[str]
     ) -> AsyncIterator[Sweep | str]:
         """Look at `devices` together, but for those `under_way`. Yields sweeps, and the names of
         those to be looked at by themselves: each device is in one or the other."""
-        roster = self._rosters.setdefault(devices, _Roster())
+        roster = self._roster(devices)
         if roster.busy:  # the turn before is not over: its squads are in use
             for name in devices:
                 if name not in under_way:
@@ -101,22 +110,35 @@ class Sweeper:
             return
         roster.busy = True
         try:
-            asked = await self._ask(roster, devices, under_way)
-            for name in devices:
-                if name not in asked and name not in under_way:
-                    yield name
-            async for told in self._run(roster, asked):
+            present = np.ones(len(devices), np.bool_)
+            present[[roster.index[name] for name in under_way if name in roster.known]] = False
+            self._renew(roster)
+            if roster.turn(present):
+                roster.disband()
+                roster.form(await self._teams(roster, present))
+            wanted = roster.enlisted & present
+            for i in np.flatnonzero(present & ~wanted).tolist():
+                yield devices[i]
+            async for told in self._run(roster, wanted):
                 yield told
         finally:
             roster.busy = False
 
-    async def _run(self, roster: _Roster, asked: set[str]) -> AsyncIterator[Sweep | str]:
+    def _renew(self, roster: Roster) -> None:
+        """Find out anew what devices are asked that something happened to."""
+        news = self._news & roster.known
+        self._news -= news
+        due = roster.due(self._clock.mono_s())
+        for i in {*due, *(roster.index[name] for name in news)}:
+            roster.renew(i, self._device(roster.names[i]))
+
+    async def _run(self, roster: Roster, asked: NDArray[np.bool_]) -> AsyncIterator[Sweep | str]:
         """Fire all squads of a roster side by side; yield what comes of it."""
         told: asyncio.Queue[Sweep | str | None] = asyncio.Queue()
         tasks = [
             asyncio.ensure_future(self._fire(team, wanted, told))
             for team in roster.teams
-            if (wanted := np.array([d.target.name in asked for d in team.devices])).any()
+            if (wanted := asked[team.at]).any()
         ]
         left = len(tasks)
         try:
@@ -133,42 +155,37 @@ class Sweeper:
                 task.cancel()
 
     async def _fire(
-        self, team: _Team, wanted: NDArray[np.bool_], told: asyncio.Queue[Sweep | str | None]
+        self, team: Team, wanted: NDArray[np.bool_], told: asyncio.Queue[Sweep | str | None]
     ) -> None:
         line = self._lines[team.squad.asked[0].peer.sock.family]
         names = team.squad.fleet.names
         try:
             async for volley, what in line.fire(team.squad, wanted, self._most_s(team)):
-                if isinstance(what, int):
-                    team.devices[what].not_swept()
-                    told.put_nowait(names[what])
-                    continue
-                sweep, others = self._sweep(team, volley, what)
+                sweep, others = (
+                    (None, [what]) if isinstance(what, int) else (self._sweep(team, volley, what))
+                )
                 if sweep is not None:
                     told.put_nowait(sweep)
                 for i in others:
+                    team.not_swept(i)
+                    self._news.add(names[i])
                     told.put_nowait(names[i])
         finally:
             told.put_nowait(None)
 
-    def _most_s(self, team: _Team) -> float:
+    def _most_s(self, team: Team) -> float:
         """Return how long a device of a squad may take: the others' next turn must not wait."""
-        interval_s = min(device.target.interval_s for device in team.devices)
-        return min(self._settings.look_max_s, PATIENCE * interval_s)
+        return min(self._settings.look_max_s, PATIENCE * team.interval_s)
 
     def _sweep(
-        self, team: _Team, volley: Volley, done: NDArray[np.bool_]
+        self, team: Team, volley: Volley, done: NDArray[np.bool_]
     ) -> tuple[Sweep | None, list[int]]:
         """Return what the devices that are `done` said, and whose rows may have changed."""
-        squad, devices = team.squad, team.devices
-        uptime = np.array([device.uptime for device in devices], np.uint64)
-        good = done & squad.unchanged(volley.numbers, uptime)
-        ticks = volley.numbers[squad.uptime].tolist()
-        for i in np.flatnonzero(good).tolist():
-            devices[i].swept(ticks[i])
+        squad = team.squad
+        good = done & squad.unchanged(volley.numbers, team.uptime)
+        for i in team.swept(good, volley.numbers[squad.uptime]):
+            self._news.add(squad.fleet.names[i])
         others = np.flatnonzero(done & ~good).tolist()
-        for i in others:
-            devices[i].not_swept()
         if not good.any():
             return None, others
         now, mono_s = self._clock.now(), self._clock.mono_s()
@@ -184,45 +201,14 @@ class Sweeper:
         )
         return sweep, others
 
-    async def _ask(
-        self, roster: _Roster, names: tuple[str, ...], under_way: frozenset[str]
-    ) -> set[str]:
-        """Return which devices can be asked in their squads now; forms the squads anew at times."""
-        ready: dict[str, Asked] = {}
-        known: dict[str, Device] = {}
-        for name in names:
-            device = self._device(name) if name not in under_way else None
-            asked = device.asked() if device is not None else None
-            if device is not None and asked is not None:
-                ready[name], known[name] = asked, device
-        roster.turns += 1
-        enlisted = _enlisted(roster.teams, ready)
-        apart = len(ready) - len(enlisted)
-        enough = max(FEWEST, REGROUP * len(ready)) if roster.turns < REGROUP_AFTER else FEWEST
-        if apart >= enough:
-            roster.teams, roster.turns = await self._teams(ready, known), 0
-            enlisted = _enlisted(roster.teams, ready)
-        return enlisted
-
-    async def _teams(self, ready: Mapping[str, Asked], known: Mapping[str, Device]) -> list[_Team]:
+    async def _teams(self, roster: Roster, present: NDArray[np.bool_]) -> list[Team]:
         teams = []
         for family in self._lines:
-            names = [name for name, one in ready.items() if one.peer.sock.family == family]
-            count = -(-len(names) // self._settings.sweep_devices)
-            for part in range(count):
-                some = names[part::count]
-                if len(some) >= FEWEST:
-                    squad = Squad([ready[name] for name in some])
-                    teams.append(_Team(squad, [known[name] for name in some]))
+            most = self._settings.sweep_devices
+            for asked, at in roster.squads(family, most, present):
+                devices = [self._device(one.member.device) for one in asked]
+                known = [device for device in devices if device is not None]
+                if len(known) == len(asked):
+                    teams.append(Team(Squad(asked), known, at))
                     await self._clock.sleep(0)  # it took some milliseconds
         return teams
-
-
-def _enlisted(teams: Sequence[_Team], ready: Mapping[str, Asked]) -> set[str]:
-    """Return who can be asked as the squads have it."""
-    return {
-        one.member.device
-        for team in teams
-        for one in team.squad.asked
-        if ready.get(one.member.device) is one
-    }

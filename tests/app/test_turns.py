@@ -1,8 +1,9 @@
-"""Turns come in their time and stay where they are, whatever is reloaded and whoever sets clocks."""
+"""Turns come in their time and stay where they are, whatever is reloaded or set back."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def taken(
 
 
 def gaps(at: dict[str, list[float]]) -> list[float]:
-    return [two - one for times in at.values() for one, two in zip(times, times[1:], strict=False)]
+    return [two - one for times in at.values() for one, two in itertools.pairwise(times)]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,152 @@
+"""The devices that have their turn together, and the squads they are asked in. No I/O here.
+
+What a device is asked is found out when something happened to it, or when it may change by time
+alone; a turn in which nothing did costs nothing per device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.snmp_poll.device import Device
+from collectors.snmp_poll.squad import Asked, Rows, Squad
+
+FEWEST = 4  # devices in a squad: for fewer it is no gain
+REGROUP = 0.1  # of a turn's devices: so many that could join one, and squads are formed anew
+REGROUP_AFTER = 20  # turns after which fewer are enough
+PATIENCE = 0.5  # of an interval
+
+Bools = NDArray[np.bool_]
+
+
+class Team:
+    """A squad and its devices, in the squad's order; `at` is where they stand in the roster.
+
+    `uptime` is sysUpTime as last seen, `newer` where the device does not know that yet; `watchful`
+    are the devices that have to be told of each look they had in a sweep.
+    """
+
+    def __init__(self, squad: Squad, devices: Sequence[Device], at: Rows) -> None:
+        self.squad = squad
+        self.devices = tuple(devices)
+        self.at = at
+        self.uptime = np.array([device.uptime for device in devices], np.uint64)
+        self.newer = np.zeros(len(devices), np.bool_)
+        self.watchful = np.array([device.watchful for device in devices], np.bool_)
+        self.interval_s = min(device.target.interval_s for device in devices)
+
+    def swept(self, good: Bools, uptime: NDArray[np.uint64]) -> list[int]:
+        """Take note of complete looks; return whose question may be another now."""
+        self.uptime[good] = uptime[good]
+        self.newer |= good
+        told = np.flatnonzero(good & self.watchful).tolist()
+        for i in told:
+            self.devices[i].swept()
+            self.watchful[i] = self.devices[i].watchful
+        return told
+
+    def hand_over(self, i: int) -> None:
+        """Tell a device what sweeps saw of it."""
+        if self.newer[i]:
+            self.devices[i].saw(int(self.uptime[i]))
+            self.newer[i] = False
+
+    def not_swept(self, i: int) -> None:
+        """Take note that a device was asked and has to be looked at by itself."""
+        self.devices[i].not_swept()
+        self.watchful[i] = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    team: Team
+    i: int
+
+
+class Roster:
+    """`names`, in order, and what is known of each."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.index = {name: i for i, name in enumerate(names)}
+        self.known = frozenset(names)
+        self.teams: tuple[Team, ...] = ()
+        self.busy = False
+        self.enlisted = np.zeros(len(names), np.bool_)  # asked what their squad has of them
+        self._ready = np.zeros(len(names), np.bool_)  # could be in a squad
+        self._until_s = np.full(len(names), -np.inf)  # monotonic; then it is to be found out anew
+        self._asked: list[Asked | None] = [None] * len(names)
+        self._places: list[_Place | None] = [None] * len(names)
+        self._turns = 0  # since the squads were formed
+
+    def due(self, now: float) -> list[int]:
+        """Return whose question may be another by time alone."""
+        return np.flatnonzero(self._until_s <= now).tolist()
+
+    def renew(self, i: int, device: Device | None) -> None:
+        """Find out what a device is asked now."""
+        place = self._places[i]
+        if place is not None:
+            place.team.hand_over(place.i)
+        asked = device.asked() if device is not None else None
+        self._asked[i] = asked
+        self._ready[i] = asked is not None
+        if device is None or asked is None:
+            # It is looked at by itself, and that says when there is news of it.
+            self._until_s[i], self.enlisted[i] = np.inf, False
+            return
+        self._until_s[i] = device.sure_until_s()
+        self.enlisted[i] = place is not None and place.team.squad.asked[place.i] is asked
+        if place is not None:
+            place.team.uptime[place.i] = device.uptime
+            place.team.watchful[place.i] = device.watchful
+
+    def before_look(self, device: Device) -> None:
+        """Tell a device what sweeps saw of it, as it is looked at by itself now."""
+        place = self._places[self.index[device.target.name]]
+        if place is not None:
+            place.team.hand_over(place.i)
+
+    def turn(self, present: Bools) -> bool:
+        """Take note of a turn of those `present`; return whether to form the squads anew."""
+        self._turns += 1
+        ready = int(np.count_nonzero(self._ready & present))
+        apart = ready - int(np.count_nonzero(self.enlisted & present))
+        enough = max(FEWEST, REGROUP * ready) if self._turns < REGROUP_AFTER else FEWEST
+        return apart >= enough
+
+    def squads(self, family: int, most: int, present: Bools) -> list[tuple[list[Asked], Rows]]:
+        """Return who could be in one squad, of one address family, and where they stand."""
+        at = [
+            i
+            for i in np.flatnonzero(self._ready & present).tolist()
+            if (asked := self._asked[i]) is not None and asked.peer.sock.family == family
+        ]
+        count = -(-len(at) // most)
+        parts = [at[part::count] for part in range(count)]
+        return [
+            ([one for i in part if (one := self._asked[i]) is not None], np.array(part, np.intp))
+            for part in parts
+            if len(part) >= FEWEST
+        ]
+
+    def disband(self) -> None:
+        """Let the devices know all that their squads know: others will be formed."""
+        for team in self.teams:
+            for i in np.flatnonzero(team.newer).tolist():
+                team.hand_over(i)
+
+    def form(self, teams: Sequence[Team]) -> None:
+        """Have these teams from now on."""
+        self.teams = tuple(teams)
+        self._turns = 0
+        self.enlisted[:] = False
+        self._places = [None] * len(self.names)
+        for team in teams:
+            self.enlisted[team.at] = True
+            for place, i in enumerate(team.at.tolist()):
+                self._places[i] = _Place(team, place)
