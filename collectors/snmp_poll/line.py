@@ -145,16 +145,19 @@ class Line:
             turn.volley.lose(i)
 
     def _new_ids(self, count: int) -> NDArray[np.uint32]:
-        """Return random request-ids of 31 bits, each another, and none that is waited for."""
+        """Return random request-ids of 31 bits, each another, and none that is waited for.
+
+        Who sees one must not know the next.
+        """
         taken = [turn.volley.ids for turn in self._turns]
-        found = np.zeros(0, np.uint32)
-        while len(found) < count:
-            drawn = np.frombuffer(os.urandom(4 * (count + 8)), np.uint32) & np.uint32(0x7FFFFFFF)
-            found = np.unique(np.concatenate([found, drawn[drawn >= SMALLEST_ID]]))
-            for ids in taken:
-                found = found[~np.isin(found, ids)]
-        # Sorted they would be: who sees one must not know the next.
-        return found[np.argsort(np.frombuffer(os.urandom(4 * len(found)), np.uint32))][:count]
+        while True:
+            found = np.frombuffer(os.urandom(4 * count), np.uint32) & np.uint32(0x7FFFFFFF)
+            found |= np.uint32(SMALLEST_ID)
+            ordered = np.sort(found)
+            if not (ordered[1:] == ordered[:-1]).any() and not any(
+                np.isin(found, ids).any() for ids in taken
+            ):
+                return found
 
     def _pump(self) -> None:
         """Send what waits, as far as so many may be out."""
