@@ -19,6 +19,7 @@ from collectors.snmp_poll.parse import COUNTER32, COUNTER64, GAUGE, TICKS, Packe
 from collectors.snmp_poll.plan import Wanted, check, packets
 from collectors.snmp_poll.request import Peer
 from collectors.snmp_poll.squad import Asked, Squad, answers
+from collectors.snmp_poll.window import DRAIN_S
 from netopsd.clock import SystemClock
 from netopsd.core.fleet import Grid, Member, Part, batch_of
 from netopsd.core.model import Batch, Layout
@@ -605,3 +606,19 @@ def test_octets_of_any_kind_are_no_answer_or_one_with_its_id() -> None:
                 continue
             if isinstance(pdu, Pdu) and pdu.request_id >= 2**23 and row in rows.tolist():
                 assert ids[rows.tolist().index(row)] == pdu.request_id
+
+
+def test_answers_read_together_are_each_as_old_as_they_are() -> None:
+    """More questions than may be out at once: fetched in portions, read in one go."""
+    agents = {f"gw{n}": Agent(switch(ports=40)) for n in range(40)}
+
+    async def story(house: House) -> Any:
+        await house.settled()
+        return await house.sweep()
+
+    seen, _ = tell(story, agents, oids_per_packet=20)
+
+    fetched = {batch.mono_s for batch in seen.values()}
+    assert set(seen) == set(agents)
+    assert len(fetched) >= 3
+    assert max(fetched) - min(fetched) > DRAIN_S
