@@ -83,13 +83,15 @@ class Plan:
     more: str = ""  # lines of netopsd.toml, before its first table
     snmp: str = "timeout = 1\nretries = 1\n"
     traps: str = ""
+    trap_port: int = 11162
 
 
 def write(folder: Path, plan: Plan) -> Path:
     """Lay out the configuration of `plan`; return its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "netopsd.toml").write_text(
-        f'{plan.more}[http]\nlisten = "127.0.0.1:0"\n[traps]\nlisten = "127.0.0.1:11162"\n'
+        f'{plan.more}[http]\nlisten = "127.0.0.1:0"\n[traps]\n'
+        f'listen = "127.0.0.1:{plan.trap_port}"\n'
         f'communities = ["public"]\n{plan.traps}[snmp]\n{plan.snmp}[log]\nlevel = "warning"\n'
     )
     columns = [
