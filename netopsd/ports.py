@@ -13,9 +13,14 @@ from netopsd.core.outcome import Beliefs, Notice, Outcome
 
 
 class Clock(Protocol):
-    """Time. `now` never goes backwards; `mono_s` is unaffected by anybody setting the clock."""
+    """Time. `now` never goes backwards; `mono_s` is unaffected by anybody setting the clock.
+
+    `machine_now` is what the machine's clock says, for who has to agree with others that go by it.
+    """
 
     def now(self) -> datetime: ...
+
+    def machine_now(self) -> datetime: ...
 
     def mono_s(self) -> float: ...
 

@@ -20,7 +20,6 @@ from datetime import timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from netopsd.clock import machine_now
 from netopsd.core.inventory import Device
 from netopsd.ports import Clock
 
@@ -119,7 +118,7 @@ class Turns:
         round_.following = sum(turn.due_s >= began_s + interval_s for turn in turns)
         self._rounds.append(round_)
         self._wait(round_)
-        first = machine_now() + timedelta(seconds=began_s + interval_s - now)
+        first = self._clock.machine_now() + timedelta(seconds=began_s + interval_s - now)
         scheduler.add_job(
             self._begin,
             IntervalTrigger(seconds=interval_s, start_date=first),

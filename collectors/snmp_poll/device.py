@@ -11,10 +11,9 @@ from collectors.snmp_poll.look import (
     IDLE_WALKS,
     Learnt,
     LookPlan,
-    clocks_of,
+    batch_of,
     distrust,
     restarted,
-    tell_wrong,
     together,
     wanted,
 )
@@ -91,7 +90,8 @@ class Device:
         for learnt in due:
             following = learnt.due_s + learnt.spec.every  # in step, unless that is long ago
             learnt.due_s = following if following > began else began + learnt.spec.every
-        return self._batch(plan, values, began)
+        told = (self._facts, self._lacking)
+        return batch_of(self.target.name, plan, values, told, self._clock.mono_s() - began)
 
     def _is_due(self, learnt: Learnt, now: float) -> bool:
         return not learnt.spec.every or now + self.target.interval_s / 2 >= learnt.due_s
@@ -339,24 +339,3 @@ class Device:
                     # What stands in for it is asked for the first time at the next look.
                     segment.learnt.fresh = True
                     self._plans.clear()
-
-    def _batch(self, plan: LookPlan, values: Values, began: float) -> Batch:
-        errors = dict(plan.errors)
-        errors.update(self._lacking)
-        clocks = clocks_of(plan, values, errors)
-        if values.wrong:
-            tell_wrong(plan, values.wrong, errors)
-        tables = plan.tables(values)
-        if not tables and not self._facts and len(values.wrong) == plan.size:
-            why = next(iter(errors.values()), "it offers nothing of what is asked for")
-            raise CannotLook(self.target.name, Blind.MALFORMED, why)
-        return Batch(
-            device=self.target.name,
-            at=values.at,
-            mono_s=values.mono_s,
-            took_s=self._clock.mono_s() - began,
-            tables=tables,
-            clocks=clocks,
-            facts=self._facts,
-            errors=errors,
-        )

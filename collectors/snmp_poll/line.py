@@ -8,7 +8,6 @@ time, is lost to the volley and told of.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from collectors.snmp_codec.ber import DecodeError
 from collectors.snmp_poll.mmsg import Incoming
 from collectors.snmp_poll.parse import request_id
+from collectors.snmp_poll.request import new_ids
 from collectors.snmp_poll.settings import SnmpPollSettings
 from collectors.snmp_poll.squad import Rows, Squad, answers
 from collectors.snmp_poll.stats import Counts
-from collectors.snmp_poll.udp import SMALLEST_ID, enlarge
+from collectors.snmp_poll.udp import enlarge
 from collectors.snmp_poll.volley import Volley
 from collectors.snmp_poll.window import Window
 
@@ -118,8 +118,8 @@ class Line:
         """
         assert self._loop is not None, "start() first"
         self._window.turn(self._behind(), self._loop.time())
-        volley = Volley(squad, wanted, self._new_ids(len(squad.packets)), self._loop.time(),
-                        self._settings.device_in_flight)  # fmt: skip
+        ids = new_ids(len(squad.packets), [turn.volley.ids for turn in self._turns])
+        volley = Volley(squad, wanted, ids, self._loop.time(), self._settings.device_in_flight)
         squad.outgoing.stamp(volley.ids)
         turn = _Turn(volley, volley.began_s + most_s)
         self._turns.append(turn)
@@ -143,21 +143,6 @@ class Line:
             self._turns.remove(turn)
         for i in np.flatnonzero(turn.volley.open).tolist():
             turn.volley.lose(i)
-
-    def _new_ids(self, count: int) -> NDArray[np.uint32]:
-        """Return random request-ids of 31 bits, each another, and none that is waited for.
-
-        Who sees one must not know the next.
-        """
-        taken = [turn.volley.ids for turn in self._turns]
-        while True:
-            found = np.frombuffer(os.urandom(4 * count), np.uint32) & np.uint32(0x7FFFFFFF)
-            found |= np.uint32(SMALLEST_ID)
-            ordered = np.sort(found)
-            if not (ordered[1:] == ordered[:-1]).any() and not any(
-                np.isin(found, ids).any() for ids in taken
-            ):
-                return found
 
     def _pump(self) -> None:
         """Send what waits, as far as so many may be out."""

@@ -21,7 +21,8 @@ from collectors.snmp_poll.rows import Rows, layout
 from collectors.snmp_poll.squad import Asked
 from collectors.snmp_poll.tables import COUNTERS, ColumnSpec, TableSpec
 from netopsd.core.fleet import NEGATIVE, Grid, Member, Part
-from netopsd.core.model import Clocks, Kind, Layout, Table
+from netopsd.core.model import Batch, Blind, Clocks, Kind, Layout, Table
+from netopsd.errors import CannotLook
 
 KINDS = {
     Kind.COUNTER32: parse.COUNTER32,
@@ -264,6 +265,37 @@ def tell_wrong(plan: LookPlan, wrong: Mapping[int, str], errors: dict[str, str])
             column, _ = segment.cell(slot)
             if not (column.optional and why in parse.ABSENCES):
                 errors.setdefault(f"{segment.layout.table}.{column.name}", why)
+
+
+def batch_of(
+    device: str,
+    plan: LookPlan,
+    values: Values,
+    told: tuple[Mapping[str, str], Mapping[str, str]],
+    took_s: float,
+) -> Batch:
+    """Return a look. `told` are the facts, and the errors besides those of the plan and its values.
+
+    Raises CannotLook where nothing of what was asked for is there.
+    """
+    errors = {**plan.errors, **told[1]}
+    clocks = clocks_of(plan, values, errors)
+    if values.wrong:
+        tell_wrong(plan, values.wrong, errors)
+    tables = plan.tables(values)
+    if not tables and not told[0] and len(values.wrong) == plan.size:
+        why = next(iter(errors.values()), "it offers nothing of what is asked for")
+        raise CannotLook(device, Blind.MALFORMED, why)
+    return Batch(
+        device=device,
+        at=values.at,
+        mono_s=values.mono_s,
+        took_s=took_s,
+        tables=tables,
+        clocks=clocks,
+        facts=told[0],
+        errors=errors,
+    )
 
 
 def together(

@@ -134,6 +134,7 @@ class Incoming:
         self._headers["part_count"] = 2
         self._headers["name_size"] = SOURCE
         self._first = self._headers.ctypes.data
+        self._scratch = np.empty(0, np.uint8)
         self.arrived_s = np.zeros(rows)
         self.count = 0
 
@@ -153,6 +154,14 @@ class Incoming:
         self.arrived_s[self.count : self.count + got] = now
         self.count += got
         return got
+
+    def scratch(self, rows: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return two arrays to work in, the same memory each time."""
+        size = rows * width
+        if 2 * size > len(self._scratch):
+            self._scratch = np.empty(2 * size, np.uint8)
+        one, other = self._scratch[:size], self._scratch[size : 2 * size]
+        return one.reshape(rows, width), other.reshape(rows, width)
 
     def clear(self) -> None:
         """Make room: all that is kept was read."""

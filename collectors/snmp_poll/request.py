@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterable
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 Address = tuple[Any, ...]
+SMALLEST_ID = 1 << 23  # below it a request-id would take fewer than four octets
+
+
+def new_ids(count: int, taken: Iterable[NDArray[np.uint32]]) -> NDArray[np.uint32]:
+    """Return random request-ids of four octets, each another, and none of those `taken`.
+
+    Who sees one must not know the next.
+    """
+    taken = tuple(taken)
+    while True:
+        found = np.frombuffer(os.urandom(4 * count), np.uint32) & np.uint32(0x7FFFFFFF)
+        found |= np.uint32(SMALLEST_ID)
+        ordered = np.sort(found)
+        if not (ordered[1:] == ordered[:-1]).any() and not any(
+            np.isin(found, ids).any() for ids in taken
+        ):
+            return found
 
 
 class Peer:

@@ -19,6 +19,7 @@ from collectors.snmp_poll.request import Peer
 from netopsd.core.fleet import NEGATIVE, Fleet, Member
 
 Rows = NDArray[np.intp]
+AT_ONCE = 128  # answers: what is copied for them should stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,13 +89,12 @@ class Squad:
         self._size = np.zeros(rows, np.int64)
         self._mask = np.zeros((rows, 8), np.uint8)
         self._expect = np.zeros((rows, 8), np.uint8)
-        self._at = np.zeros((rows, widest), np.int32)
+        self._at = np.zeros((rows, widest), np.uint16)
         self._keep = np.zeros((rows, widest), np.uint8)
-        spare = self.fleet.size  # one number more than the sweep's: what nobody reads
-        self._slot = np.full((rows, widest), spare, np.int32)
+        starts = np.array(self.fleet.starts, np.intp)[self.device]
+        self._first: Rows = starts + np.array([p.first for p in self.packets], np.intp)
+        self._values: Rows = np.arange(widest)
         for p, packet in enumerate(self.packets):
-            first = self.fleet.starts[self.device[p]] + packet.first
-            self._slot[p, : len(packet.kinds)] = np.arange(first, first + len(packet.kinds))
             if packet.shape is not None:
                 self._learn(p, packet.shape)
             packet.shape = None  # it is here now
@@ -130,22 +130,43 @@ class Squad:
 
         `rows` are where the answers stand, of `sizes` octets each; `packets` what they answer.
         """
-        fits: NDArray[np.bool_] = (sizes == self._size[packets]) & (sizes <= incoming.width)
-        if not fits.any():
-            return fits
-        widest = int(self._size[packets[fits]].max())
-        widest = -(-widest // 8) * 8
-        octets = incoming.octets[rows, :widest]
-        octets &= self._mask[packets, :widest]
-        expected = self._expect[packets, :widest]
-        fits &= (octets.view(np.uint64) == expected.view(np.uint64)).all(axis=1)
-        good = packets if fits.all() else packets[fits]
-        at = rows if len(good) == len(rows) else rows[fits]
-        words = np.ndarray((incoming.octets.size - 7,), ">u8", incoming.octets.data, 0, (1,))
-        values = words[self._at[good] + at[:, None] * incoming.width].astype(np.uint64)
-        values &= KEEP[self._keep[good]]
-        numbers[self._slot[good]] = values
+        fits = np.zeros(len(rows), np.bool_)
+        for first in range(0, len(rows), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            which, of = rows[part], packets[part]
+            good = (sizes[part] == self._size[of]) & (sizes[part] <= incoming.width)
+            if good.any():
+                good &= self._as_ever(incoming, which, of)
+                self._take(incoming, which[good], of[good], numbers)
+            fits[part] = good
         return fits
+
+    def _as_ever(self, incoming: Incoming, rows: Rows, packets: Rows) -> NDArray[np.bool_]:
+        """Return which answers are as they always were, but for the values."""
+        width = min(self._mask.shape[1], incoming.width)
+        octets, expected = incoming.scratch(len(rows), width)
+        _gather(self._mask, packets, octets)
+        first = int(rows[0])
+        together = int(rows[-1]) - first + 1 == len(rows)
+        came = incoming.octets[first : first + len(rows)] if together else incoming.octets[rows]
+        octets &= came[:, :width]
+        _gather(self._expect, packets, expected)
+        same: NDArray[np.bool_] = (octets.view(np.uint64) == expected.view(np.uint64)).all(axis=1)
+        return same
+
+    def _take(
+        self, incoming: Incoming, rows: Rows, packets: Rows, numbers: NDArray[np.uint64]
+    ) -> None:
+        """Put the values of answers that are as ever into `numbers`."""
+        words = np.ndarray((incoming.octets.size - 7,), ">u8", incoming.octets.data, 0, (1,))
+        values = words[self._at[packets] + rows[:, None] * incoming.width].astype(np.uint64)
+        values &= KEEP.take(self._keep[packets], mode="clip")
+        slots = self._first[packets][:, None] + self._values
+        kinds = self.kinds[packets]
+        if (kinds != len(self._values)).any():
+            spare = self.fleet.size  # one number more than the sweep's: what nobody reads
+            slots = np.where(self._values < kinds[:, None], slots, spare)
+        numbers[slots] = values
 
     def read_one(
         self, p: int, datagram: bytes, span: tuple[int, int], numbers: NDArray[np.uint64]
@@ -174,6 +195,14 @@ class Squad:
         if other.any():
             good[which[other]] = False
         return good
+
+
+def _gather(source: NDArray[np.uint8], rows: Rows, out: NDArray[np.uint8]) -> None:
+    """Copy some rows, as far as `out` is wide."""
+    if source.shape[1] == out.shape[1]:
+        np.take(source, rows, axis=0, out=out, mode="clip")  # several times as fast as the other
+    else:
+        out[:] = source[rows, : out.shape[1]]
 
 
 _ID_FIELD = np.arange(6)  # tag, length, four octets

@@ -14,14 +14,13 @@ from collections import deque
 from typing import Any
 
 from collectors.snmp_poll.parse import request_id
-from collectors.snmp_poll.request import Address, Peer, Request
+from collectors.snmp_poll.request import SMALLEST_ID, Address, Peer, Request
 from collectors.snmp_poll.settings import SnmpPollSettings
 from collectors.snmp_poll.stats import Counts
 
 TICK_S = 0.025  # how finely time-outs are told apart
 DRAIN_S = 0.005  # while answers keep coming they are fetched so often, many at a time
 BURST = 256  # answers taken before the event loop gets its turn
-SMALLEST_ID = 1 << 23  # below it a request-id would take fewer than four octets
 
 
 def enlarge(sock: socket.socket, octets: int) -> None:

@@ -26,7 +26,10 @@ def fleet(count: int, interval_s: float = INTERVAL_S) -> dict[str, Device]:
 
 
 def taken(
-    seconds: float, every_s: float, do: Callable[[Turns], None] = lambda turns: None
+    seconds: float,
+    every_s: float,
+    do: Callable[[Turns], None] = lambda turns: None,
+    clock: SystemClock | None = None,
 ) -> dict[str, list[float]]:
     """Return when each device had its turns, `do` being done every so often meanwhile."""
     at: dict[str, list[float]] = defaultdict(list)
@@ -36,7 +39,7 @@ def taken(
             at[name].append(time.monotonic())
 
     async def go() -> None:
-        made = Turns(SystemClock(), take)
+        made = Turns(clock or SystemClock(), take)
         made.start()
         made.follow(fleet(40))
         until = time.monotonic() + seconds
@@ -90,14 +93,13 @@ def test_a_machine_whose_clock_is_set_back_looks_on(monkeypatch: pytest.MonkeyPa
             return datetime.now(tz) - back[0]
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Machine)
-    monkeypatch.setattr(turns, "machine_now", lambda: Machine.now(UTC))
     began = time.monotonic()
 
     def set_back(_: Turns) -> None:
         if time.monotonic() - began > 1.2:
             back[0] = timedelta(hours=1)
 
-    at = taken(4.0, 0.1, set_back)
+    at = taken(4.0, 0.1, set_back, SystemClock(lambda: Machine.now(UTC)))
 
     assert max(gaps(at)) < 2.5 * INTERVAL_S
     assert all(times[-1] > began + 4.0 - 1.5 * INTERVAL_S for times in at.values())
