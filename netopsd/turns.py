@@ -1,9 +1,9 @@
 """Whose turn it is, when: devices spread over their interval, the same way at every start.
 
-APScheduler begins a round per interval; its turns, one a second, follow by the event loop's own
-timers. (One job per turn would cost as much as the looks; one per device far more.) APScheduler
-goes by the machine's clock, and somebody may set that back: a round that does not begin in its time
-is planned anew, so no device waits an hour because a clock does.
+APScheduler begins rounds, of a minute or an interval; their turns, one a second, follow by the
+event loop's own timers. (One job per turn would cost as much as the looks; one per device far
+more.) APScheduler goes by the machine's clock, and somebody may set that back: a round that does
+not begin in its time is planned anew, so no device waits an hour because a clock does.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 
 PHASES_PER_S = 1
 MOST_PHASES = 3000
+ROUND_S = 60.0  # a round is at least so long: intervals after one another, if need be
 NEAR_S = 0.1  # so near to where a round should begin, it begins there
-PATIENCE = 1.5  # intervals after which a round that has not begun is planned anew
+PATIENCE = 0.5  # of an interval; a round that is so late is planned anew
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -44,13 +45,23 @@ class Turn:
 
 @dataclass(slots=True, eq=False)
 class _Round:
-    """The turns of one interval in order, and which of them is next."""
+    """The turns of one interval in order, again and again for `size_s`, and which is next."""
 
     interval_s: float
+    size_s: float
     turns: tuple[Turn, ...]
     began_s: float
     following: int = 0
     timer: asyncio.TimerHandle | None = None
+
+    def at_s(self, number: int) -> float:
+        """Return when a turn of this round comes."""
+        again, at = divmod(number, len(self.turns))
+        return self.began_s + again * self.interval_s + self.turns[at].offset_s
+
+    @property
+    def count(self) -> int:
+        return round(self.size_s / self.interval_s) * len(self.turns)
 
 
 class Turns:
@@ -107,21 +118,24 @@ class Turns:
     ) -> None:
         """Go on with the round that is under way, and have the next ones begun."""
         now = self._clock.mono_s()
-        began_s = begin_of(interval_s, self._began_s, now)
+        size_s = interval_s * max(1, math.ceil(ROUND_S / interval_s))
+        began_s = begin_of(size_s, self._began_s, now)
+        cycle_s = begin_of(interval_s, began_s, now)
         turns: list[Turn] = []
         for phase, names in named:
             offset_s = interval_s * phase / phases(interval_s)
-            due_s = began_s + offset_s
+            due_s = cycle_s + offset_s
             due_s += interval_s if due_s < now else 0.0
             turns.append(Turn(interval_s, offset_s, tuple(names), due_s))
-        round_ = _Round(interval_s, tuple(turns), began_s)
-        round_.following = sum(turn.due_s >= began_s + interval_s for turn in turns)
+        round_ = _Round(interval_s, size_s, tuple(turns), began_s)
+        while round_.following < round_.count and round_.at_s(round_.following) < now:
+            round_.following += 1
         self._rounds.append(round_)
         self._wait(round_)
-        first = self._clock.machine_now() + timedelta(seconds=began_s + interval_s - now)
+        first = self._clock.machine_now() + timedelta(seconds=began_s + size_s - now)
         scheduler.add_job(
             self._begin,
-            IntervalTrigger(seconds=interval_s, start_date=first),
+            IntervalTrigger(seconds=size_s, start_date=first),
             args=[round_],
             next_run_time=first,
         )
@@ -131,18 +145,17 @@ class Turns:
         if round_ not in self._rounds:
             return
         now = self._clock.mono_s()
-        for turn in round_.turns[round_.following :]:
-            if turn.due_s <= now:
-                self._take(turn)
-        near_s = begin_of(round_.interval_s, self._began_s, now + NEAR_S)
+        while round_.following < round_.count and round_.at_s(round_.following) <= now:
+            self._next(round_)
+        near_s = begin_of(round_.size_s, self._began_s, now + NEAR_S)
         round_.began_s = near_s if abs(now - near_s) <= NEAR_S else now
         round_.following = 0
-        if round_.began_s + round_.turns[0].offset_s <= now:
+        if round_.at_s(0) <= now:
             self._next(round_)
         self._wait(round_)
 
     def _next(self, round_: _Round) -> None:
-        turn = round_.turns[round_.following]
+        turn = round_.turns[round_.following % len(round_.turns)]
         round_.following += 1
         self._take(turn)
 
@@ -152,11 +165,11 @@ class Turns:
             round_.timer.cancel()
         loop = asyncio.get_running_loop()
         ahead_s = loop.time() - self._clock.mono_s()  # the loop's clock may be another
-        if round_.following < len(round_.turns):
-            at_s = round_.began_s + round_.turns[round_.following].offset_s
+        if round_.following < round_.count:
+            at_s = round_.at_s(round_.following)
             round_.timer = loop.call_at(at_s + ahead_s, self._on_time, round_)
         else:
-            at_s = round_.began_s + round_.interval_s * PATIENCE
+            at_s = round_.began_s + round_.size_s + round_.interval_s * PATIENCE
             round_.timer = loop.call_at(at_s + ahead_s, self._overdue)
 
     def _on_time(self, round_: _Round) -> None:

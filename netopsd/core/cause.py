@@ -71,8 +71,8 @@ def upstream_undecided(world: World, device: str, since: datetime) -> bool:
         if state is not None and state.reach is Reach.SILENT:
             return True
         if up.table and state is not None and state.reach is Reach.ANSWERING:
-            look = world.looks.get(up.device)
-            if look is None or look.at <= since:
+            seen_at = world.seen_at(up.device)
+            if seen_at is None or seen_at <= since:
                 return True
     return False
 

@@ -26,7 +26,7 @@ from netopsd.core import (
     usage,
 )
 from netopsd.core.beliefs import Phase, TicketStatus
-from netopsd.core.fleet import batch_of
+from netopsd.core.fleet import batch_of, moment
 from netopsd.core.looks import Swept
 from netopsd.core.model import (
     Acknowledge,
@@ -93,8 +93,8 @@ def _look(world: World, batch: Batch) -> None:
     if last is not None and batch.at <= last.at:
         return  # older than what we know
     if batch.blind is not None:
-        if type(known := world.looks.get(device.name)) is Swept:
-            world.looks[device.name] = known.look()  # what is dead keeps no sweep alive
+        if before is not None and isinstance(world.looks.get(device.name), Swept):
+            world.looks[device.name] = before  # what is dead keeps no sweep alive
         reach.missed(world, device, batch)
         outage.settle_device(world, device.name, batch.at)
         return
@@ -106,24 +106,29 @@ def _look(world: World, batch: Batch) -> None:
 
 def _sweep(world: World, said: Sweep) -> None:
     """Many looks, in order: where nothing is new that is noted, the others are judged singly."""
+    if not said.present.any():
+        return
     judged = sweep.judge(world, said)
-    present = np.flatnonzero(said.present).tolist()
-    reach.heard(world, (judged.at[i] for i in present))
-    for i in present:
+    latest = int(np.argmax(np.where(said.present, said.when_s, -np.inf)))
+    reach.heard(world, moment(said, latest))
+    sweep.enter(world, judged)
+    for i in judged.turns:
+        judged.now.upto = i
         name = said.fleet.names[i]
         if judged.calm[i]:
             sweep.note(world, judged, i)
-            if name not in world.index.resources and name not in world.index.meters:
+            if not judged.now.counted[i]:
                 continue
             part = world.draft()
             _count(part, name)
-            _follow(part, judged.at[i])
+            _follow(part, moment(said, i))
         else:
             part = world.draft()
             _look(part, batch_of(said, i))
-            _follow(part, judged.at[i])
+            _follow(part, moment(said, i))
             sweep.settle(part, judged, i)
         world.apply(part.out)
+    judged.now.before = None
 
 
 def _count(world: World, device: str) -> None:

@@ -79,14 +79,13 @@ def _resource(world: World, rule: EventRule, event: Event) -> Resource | None:
     if not rule.row_from:
         return Resource(device)
     index = _index(rule, event)
-    seen = world.looks.get(device)
-    row = look.row_called(seen, rule.table, index) if index is not None else "#"
+    rows = world.rows(device, rule.table)
+    row = look.row_called(rows, index) if index is not None else "#"
     if not row.startswith("#"):
         return copies.resource(device, rule.table, row)
     if rule.momentary:
         return Resource(device)
-    looked_at = seen is not None and seen.rows(rule.table) is not None
-    return None if index is None or looked_at else copies.resource(device, rule.table, row)
+    return None if index is None or rows is not None else copies.resource(device, rule.table, row)
 
 
 def _index(rule: EventRule, event: Event) -> str | None:

@@ -117,6 +117,7 @@ class Fleet:
 
     members: tuple[Member, ...]
     names: tuple[str, ...]
+    index: Mapping[str, int]  # where a device is among them
     starts: tuple[int, ...]
     size: int  # numbers in all, the 0 at the end included
     clocks: NDArray[np.intp]  # shape (CLOCKS, members); the 0 at the end where there is none
@@ -137,7 +138,10 @@ class Fleet:
                 clocks[CLOCKS.index(clock), i] = starts[i] + slot
         names = tuple(member.device for member in members)
         partial = np.array([bool(member.errors) for member in members], np.bool_)
-        return Fleet(members, names, tuple(starts), size + 1, clocks, clocks != size, partial)
+        index = {name: i for i, name in enumerate(names)}
+        return Fleet(
+            members, names, index, tuple(starts), size + 1, clocks, clocks != size, partial
+        )
 
     def place(self, i: int) -> slice:
         """Return where the numbers of member `i` stand."""

@@ -13,7 +13,7 @@ from netopsd.core.alarm import Seen as Told
 from netopsd.core.alarm import Sight
 from netopsd.core.beliefs import AlarmType, Phase, Severity, alarm_key
 from netopsd.core.inventory import Device
-from netopsd.core.looks import Look, Seen, Swept, TableLook
+from netopsd.core.looks import Look, Rows, Seen, TableLook
 from netopsd.core.model import Batch, Resource, Table
 from netopsd.core.rates import Restart
 from netopsd.core.rules import RulePlan
@@ -214,11 +214,10 @@ def _was_read(look: TableLook, i: int, row: int) -> bool:
     return not any(map(math.isnan, (number, *conditions)))
 
 
-def row_called(look: Look | Swept | None, table: str, word: str) -> str:
+def row_called(rows: Rows | None, word: str) -> str:
     """Return the name of the row whose index or name is `word`; "#word" where there is none."""
-    known = look.rows(table) if look is not None else None
-    if known is not None:
-        layout, where = known
+    if rows is not None:
+        layout, where = rows
         try:
             return layout.rows[layout.index.index(word)]
         except ValueError:

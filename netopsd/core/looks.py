@@ -9,8 +9,9 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from netopsd.core.fleet import moment
+from netopsd.core.fleet import Fleet, moment
 from netopsd.core.fleet_rules import FleetRules
+from netopsd.core.index import Index
 from netopsd.core.model import Clocks, Layout, Sweep, Table
 from netopsd.core.rates import Deltas
 from netopsd.core.rules import RulePlan
@@ -62,42 +63,40 @@ class Look:
         return (known.table.layout, known.where) if known is not None else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class SweepLook:
-    """The latest sweep of a fleet and what the rules said: `bad` has one element per cell of
-    `rules`, `restarted_s` one per member."""
+    """A sweep of a fleet and what the rules said: `bad` has one element per cell of `rules`,
+    `restarted_s` one per member.
+
+    `joined` are the members of whom this was the latest look when it was made, and as long as the
+    world has it for their fleet; `quiet` those of them nothing waits for (the world withdraws both
+    where something happens to a member). `counted` are the members that carry services or meters,
+    as `index` has it. While its members are judged one by one, those behind `upto` are still
+    as they were `before`.
+    """
 
     sweep: Sweep
     rules: FleetRules
     bad: NDArray[np.bool_]
     restarted_s: NDArray[np.float64]
+    joined: NDArray[np.bool_]
+    quiet: NDArray[np.bool_]
+    index: Index
+    counted: NDArray[np.bool_]
+    before: SweepLook | None = None
+    upto: int = -1
 
-
-class Swept:
-    """A device's latest look as part of a sweep; `look` is what it would be by itself.
-
-    `beside` holds what other sources, or tables read less often, told before.
-    """
-
-    __slots__ = ("at", "beside", "i", "now")
-
-    def __init__(self, now: SweepLook, i: int, at: datetime, beside: Look | None) -> None:
-        self.now = now
-        self.i = i
-        self.at = at
-        self.beside = beside
-
-    def rows(self, table: str) -> Rows | None:
-        """Return the rows of a table, None where it was not read. Numbers are not touched."""
-        parts = zip(self.now.sweep.fleet.members[self.i].parts, self.now.rules.parts[self.i])  # noqa: B905
+    def rows(self, i: int, table: str) -> Rows | None:
+        """Return the rows of a table of member `i`. Numbers are not touched."""
+        parts = zip(self.sweep.fleet.members[i].parts, self.rules.parts[i])  # noqa: B905
         for part, ruled in parts:
             if part.layout.table == table:
                 return part.layout, ruled.where
-        return self.beside.rows(table) if self.beside is not None else None
+        return None
 
-    def look(self) -> Look:
-        """Return the look by itself."""
-        now, i, sweep = self.now, self.i, self.now.sweep
+    def look(self, i: int) -> Look:
+        """Return the look at member `i` by itself."""
+        sweep = self.sweep
         fleet = sweep.fleet
         at, mono_s = moment(sweep, i), float(sweep.when_s[i])
         clocks = fleet.clocks_of(i, sweep.numbers)
@@ -109,14 +108,41 @@ class Swept:
                 clocks=clocks,
                 table=part.table(numbers),
                 plan=ruled.plan,
-                bad=ruled.bad(now.bad),
+                bad=ruled.bad(self.bad),
                 where=ruled.where,
             )
-            for part, ruled in zip(fleet.members[i].parts, now.rules.parts[i], strict=True)
+            for part, ruled in zip(fleet.members[i].parts, self.rules.parts[i], strict=True)
         }
-        seen = {sweep.source: Seen(at, mono_s, clocks, float(now.restarted_s[i]))}
-        if self.beside is None:
-            return Look(at, seen, tables)
-        return Look(
-            max(at, self.beside.at), {**self.beside.seen, **seen}, {**self.beside.tables, **tables}
-        )
+        seen = {sweep.source: Seen(at, mono_s, clocks, float(self.restarted_s[i]))}
+        return Look(at, seen, tables)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swept:
+    """A device's latest look as part of a sweep: `pinned`, or the latest the world has of `fleet`.
+
+    `beside` holds what other sources, or tables read less often, told before.
+    """
+
+    fleet: Fleet
+    i: int
+    beside: Look | None
+    pinned: SweepLook | None
+
+    def at(self, now: SweepLook) -> datetime:
+        """Return when the device was seen last, `now` being the sweep."""
+        at = moment(now.sweep, self.i)
+        return at if self.beside is None else max(at, self.beside.at)
+
+    def rows(self, now: SweepLook, table: str) -> Rows | None:
+        """Return the rows of a table, None where it was not read."""
+        known = now.rows(self.i, table)
+        return self.beside.rows(table) if known is None and self.beside is not None else known
+
+    def look(self, now: SweepLook) -> Look:
+        """Return the look by itself."""
+        own, beside = now.look(self.i), self.beside
+        if beside is None:
+            return own
+        tables = {**beside.tables, **own.tables}
+        return Look(max(own.at, beside.at), {**beside.seen, **own.seen}, tables)

@@ -213,10 +213,10 @@ def _member(
         if known.state is State.DOWN and not service.unreachable_is_down:
             return State.UNKNOWN, known.since
         return known.state, known.since
-    look = world.looks.get(resource.device)
+    seen_at = world.seen_at(resource.device)
     holds = timedelta(seconds=holds_s(world, service))
-    if look is not None and at - look.at > holds and known.state is not State.UNKNOWN:
-        return State.UNKNOWN, look.at + holds
+    if seen_at is not None and at - seen_at > holds and known.state is not State.UNKNOWN:
+        return State.UNKNOWN, seen_at + holds
     return known.state, known.since
 
 

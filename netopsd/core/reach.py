@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from netopsd.core import alarm as alarms
@@ -47,11 +46,9 @@ def answered(world: World, device: Device, batch: Batch) -> None:
             _good(world, device.name, name, batch.at, "it answers again")
 
 
-def heard(world: World, at: Iterable[datetime]) -> None:
-    """Take note that devices answered of which nothing else is new."""
-    latest = max(at, default=None)
-    if latest is not None:
-        _note_answer(world, latest)
+def heard(world: World, at: datetime) -> None:
+    """Take note that devices answered of which nothing else is new; `at` the latest of them."""
+    _note_answer(world, at)
 
 
 def cut_off(world: World) -> bool:
@@ -268,11 +265,10 @@ def watch_silence(world: World, at: datetime) -> None:
     limit = world.inventory.policy.silent_after_s
     began = world.moments.get("began") or at
     for name, device in world.inventory.devices.items():
-        look = world.looks.get(name)
         state = world.devices.get(name)
         if state is not None and state.reach is Reach.UNREACHABLE:
             continue
-        quiet = (at - (look.at if look is not None else began)).total_seconds()
+        quiet = (at - (world.seen_at(name) or began)).total_seconds()
         if quiet <= max(limit, 3 * device.interval_s):
             continue
         known = world.alarms.get(alarm_key(Resource(name), TOO_LONG_SILENT))

@@ -7,20 +7,24 @@ very code that judges a single look. What comes of a sweep is what comes of its 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netopsd.core import cause, rates, reach
 from netopsd.core.beliefs import Alarm, Phase, Reach
+from netopsd.core.fleet import Fleet
 from netopsd.core.fleet_rules import FleetRules
+from netopsd.core.index import Index
 from netopsd.core.looks import Look, SweepLook, Swept
 from netopsd.core.model import Sweep
-from netopsd.core.world import World
+from netopsd.core.world import Shelf, World
+
+Bools = NDArray[np.bool_]
 
 # Alarms that any answer ends.
 ENDED_BY_ANSWER = frozenset({cause.UNREACHABLE, *reach.SPOKEN.values(), reach.TOO_LONG_SILENT})
@@ -28,71 +32,117 @@ ENDED_BY_ANSWER = frozenset({cause.UNREACHABLE, *reach.SPOKEN.values(), reach.TO
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A sweep as judged: `calm[i]` where nothing is new of member i. `at[i]` is when it was seen.
+    """A sweep as judged: `calm[i]` where nothing is new of member i. `turns` are the members for
+    whom something is to be done, in order. What that comes to is put into `now` by `settle`.
 
-    What the others come to is put into `now` by `settle`.
+    `whole` says that most of the fleet was seen: then this is what its devices were seen in last.
     """
 
     now: SweepLook
-    calm: list[bool]
-    at: list[datetime]
+    calm: Bools
+    whole: bool
+    turns: list[int]
 
 
 def judge(world: World, sweep: Sweep) -> Judged:
     """Tell which members of `sweep` say nothing new."""
-    fleet = sweep.fleet
-    before = [world.looks.get(name) for name in fleet.names]
-    last = _latest(before, sweep)
-    at = _moments(sweep)
-    thresholds = world.index.thresholds
-    if last is None or last.rules.thresholds is not thresholds or reach.cut_off(world):
-        rules = FleetRules.of(fleet, thresholds)
-        restarted = np.full(len(fleet.names), -np.inf)
-        now = SweepLook(sweep, rules, np.zeros(rules.count, np.bool_), restarted)
-        return Judged(now, [False] * len(fleet.names), at)
+    fleet, index = sweep.fleet, world.index
+    present = int(np.count_nonzero(sweep.present))
+    whole = 2 * present >= len(fleet.names)
+    last, joined, quiet = _latest(world, sweep, present)
+    same = last is not None and last.rules.thresholds is index.thresholds
+    if last is None or not same or reach.cut_off(world):
+        rules = last.rules if last is not None and same else FleetRules.of(fleet, index.thresholds)
+        nobody = np.zeros(len(fleet.names), np.bool_)
+        now = SweepLook(
+            sweep,
+            rules,
+            np.zeros(rules.count, np.bool_),
+            np.full(len(fleet.names), -np.inf),
+            nobody.copy(),
+            nobody.copy(),
+            index,
+            _counted(fleet, index),
+            last,
+        )
+        return Judged(now, nobody, whole, np.flatnonzero(sweep.present).tolist())
     bad, calm = _compare(last, sweep)
-    for i, known in enumerate(before):
-        if calm[i]:
-            calm[i] = (
-                type(known) is Swept
-                and known.now is last
-                and known.i == i
-                and at[i] > known.at
-                and _quiet(world, fleet.names[i], last, (i, bad))
-            )
-    now = SweepLook(sweep, last.rules, last.bad.copy(), last.restarted_s.copy())
-    return Judged(now, calm, at)
+    calm &= joined
+    for i in np.flatnonzero(calm & ~quiet).tolist():
+        name = fleet.names[i]
+        calm[i] = _quiet(world, name, last, (i, bad))
+        quiet[i] = calm[i] and not world.by_device.get(name)
+    now = SweepLook(
+        sweep,
+        last.rules,
+        last.bad.copy(),
+        last.restarted_s.copy(),
+        calm & whole,
+        quiet & calm & whole,
+        index,
+        last.counted if last.index is index else _counted(fleet, index),
+        last,
+    )
+    todo = sweep.present & (~calm | now.counted)
+    if not (whole and last is world.sweeps.get(fleet)):
+        todo = sweep.present
+    return Judged(now, calm, whole, np.flatnonzero(todo).tolist())
 
 
-def _latest(before: Sequence[Look | Swept | None], sweep: Sweep) -> SweepLook | None:
-    """Return the sweep that most of those seen now were seen in last. Others are judged singly."""
+def _counted(fleet: Fleet, index: Index) -> Bools:
+    """Return which members carry services or meters."""
+    return np.array([n in index.resources or n in index.meters for n in fleet.names], np.bool_)
+
+
+def _latest(world: World, sweep: Sweep, present: int) -> tuple[SweepLook | None, Bools, Bools]:
+    """Return the sweep that most of those seen now were seen in last; who was, and of whom we know
+    that nothing waits for this look. Others are judged singly."""
+    fleet = sweep.fleet
+    known = world.sweeps.get(fleet)
+    nobody = np.zeros(len(fleet.names), np.bool_)
+    if known is not None:
+        joined, quiet = known.joined.copy(), known.quiet.copy()
+        for i in _stirred(world, fleet):
+            now = world.looks.get(fleet.names[i])
+            joined[i] = isinstance(now, Swept) and (now.fleet, now.pinned) == (fleet, None)
+            quiet[i] = False
+        if 2 * int(np.count_nonzero(joined & sweep.present)) >= max(present, 1):
+            return known, joined, quiet
     seen: dict[int, SweepLook] = {}
-    count: Counter[int] = Counter()
+    members: defaultdict[int, list[int]] = defaultdict(list)
     for i in np.flatnonzero(sweep.present).tolist():
-        known = before[i]
-        if type(known) is Swept and known.now.sweep.fleet is sweep.fleet:
-            seen[id(known.now)] = known.now
-            count[id(known.now)] += 1
-    return seen[count.most_common(1)[0][0]] if count else None
+        one = world.looks.get(fleet.names[i])
+        if isinstance(one, Swept) and one.fleet is fleet:
+            last = world.sweep_of(one)
+            seen[id(last)] = last
+            members[id(last)].append(i)
+    if not seen:
+        return None, nobody, nobody
+    most = max(members, key=lambda key: len(members[key]))
+    joined = nobody.copy()
+    joined[members[most]] = True
+    return seen[most], joined, nobody
 
 
-def _moments(sweep: Sweep) -> list[datetime]:
-    """Return when each member was seen; many of them at the same moment."""
-    known: dict[float, datetime] = {}
-    told = []
-    for when_s in sweep.when_s.tolist():
-        at = known.get(when_s)
-        if at is None:
-            at = known[when_s] = sweep.at + timedelta(seconds=when_s - sweep.mono_s)
-        told.append(at)
-    return told
+def _stirred(world: World, fleet: Fleet) -> set[int]:
+    """Return the members something happened to in what is not believed yet."""
+    found: set[int] = set()
+    shelves: tuple[Shelf[str, Any], ...]
+    shelves = (world.looks, world.devices, world.waiting, world.by_device)
+    for shelf in shelves:
+        layer = shelf
+        while layer.under is not None:
+            if layer.own:
+                found.update(fleet.index[name] for name in layer.own.keys() & fleet.index.keys())
+            layer = layer.under
+    return found
 
 
-def _compare(last: SweepLook, sweep: Sweep) -> tuple[NDArray[np.bool_], list[bool]]:
+def _compare(last: SweepLook, sweep: Sweep) -> tuple[Bools, Bools]:
     """Return which cells are bad now, and which members' numbers say nothing new."""
     fleet, was = sweep.fleet, last.sweep
     elapsed_s = sweep.when_s - was.when_s
-    calm = sweep.present & (elapsed_s > 0)
+    calm = sweep.present & (elapsed_s > 0) & _later(sweep, was)
     with np.errstate(invalid="ignore"):
         clocks = fleet.clocks[:3]
         restarted = rates.any_restarted(
@@ -103,7 +153,15 @@ def _compare(last: SweepLook, sweep: Sweep) -> tuple[NDArray[np.bool_], list[boo
     changed = bad != last.bad
     if changed.any():
         calm[last.rules.member[changed]] = False
-    return bad, calm.tolist()
+    return bad, calm
+
+
+def _later(sweep: Sweep, was: Sweep) -> Bools:
+    """Return which members were seen later than before, as wall time goes (`fleet.moment`)."""
+    apart_us = (sweep.at - was.at) / timedelta(microseconds=1)
+    now_us = np.rint((sweep.when_s - sweep.mono_s) * 1e6) + apart_us
+    later: Bools = now_us > np.rint((was.when_s - was.mono_s) * 1e6)
+    return later
 
 
 def _quiet(world: World, name: str, last: SweepLook, of: tuple[int, NDArray[np.bool_]]) -> bool:
@@ -134,14 +192,31 @@ def _stays(alarm: Alarm | None, last: SweepLook, i: int, bad: NDArray[np.bool_])
     return True
 
 
+def enter(world: World, judged: Judged) -> None:
+    """Make a sweep of most of a fleet the latest of it; who is not calm stays with the one before.
+
+    Until its turn comes (`turn`), each member is as it was.
+    """
+    if not judged.whole:
+        return
+    fleet = judged.now.sweep.fleet
+    before = world.sweeps.get(fleet)
+    if before is not None:
+        stay = before.joined & ~judged.calm
+        for i in np.flatnonzero(stay).tolist():
+            known = world.looks.get(fleet.names[i])
+            if isinstance(known, Swept) and (known.fleet, known.pinned) == (fleet, None):
+                world.looks[fleet.names[i]] = replace(known, pinned=before)
+    world.sweeps[fleet] = judged.now
+
+
 def note(world: World, judged: Judged, i: int) -> None:
     """Take note of member `i`, of whom nothing is new."""
-    name = judged.now.sweep.fleet.names[i]
-    known = world.looks.get(name)
-    beside = known.beside if isinstance(known, Swept) else None
-    at = judged.at[i]
-    at = at if beside is None else max(at, beside.at)
-    world.looks[name] = Swept(judged.now, i, at, beside)
+    fleet = judged.now.sweep.fleet
+    known = world.looks.get(fleet.names[i])
+    pinned = None if judged.whole else judged.now
+    if isinstance(known, Swept) and (known.fleet, known.pinned) != (fleet, pinned):
+        world.looks[fleet.names[i]] = Swept(fleet, i, known.beside, pinned)
 
 
 def settle(world: World, judged: Judged, i: int) -> None:
@@ -167,4 +242,5 @@ def settle(world: World, judged: Judged, i: int) -> None:
     tables = {name: table for name, table in known.tables.items() if name not in own}
     others = {source: told for source, told in known.seen.items() if source != sweep.source}
     beside = Look(known.at, others, tables) if tables or others else None
-    world.looks[name] = Swept(now, i, known.at, beside)
+    now.joined[i] = judged.whole
+    world.looks[name] = Swept(sweep.fleet, i, beside, None if judged.whole else now)

@@ -7,7 +7,7 @@ can be judged one after the other and still be committed as one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -24,9 +24,10 @@ from netopsd.core.beliefs import (
     State,
     Ticket,
 )
+from netopsd.core.fleet import Fleet
 from netopsd.core.index import Index
 from netopsd.core.inventory import Inventory
-from netopsd.core.looks import Look, Swept
+from netopsd.core.looks import Look, Rows, SweepLook, Swept
 from netopsd.core.model import Resource
 from netopsd.core.ordered import ENDED, Order, Ordered, OrderItem, with_ordered
 from netopsd.core.outcome import Beliefs, Outcome
@@ -96,6 +97,7 @@ VOLATILE = (
     "pending",  # alarm key → Alarm not yet held long enough
     "waiting",  # device → keys of its pending alarms
     "looks",  # device → Look, or its place in the latest sweep; `World.look` gives the look
+    "sweeps",  # Fleet → SweepLook, the latest of most of its devices
     "by_device",  # device → frozenset of uncleared alarm keys
     "symptoms",  # root alarm key → frozenset of alarm keys it explains
     "ticket_of",  # alarm key → id of its ticket that is not final
@@ -133,6 +135,7 @@ class World:
     pending: Shelf[str, Alarm | tuple[()]]
     waiting: Shelf[str, tuple[str, ...]]
     looks: Shelf[str, Look | Swept]
+    sweeps: Shelf[Fleet, SweepLook]
     by_device: Shelf[str, frozenset[str]]
     symptoms: Shelf[str, frozenset[str]]
     ticket_of: Shelf[str, str]
@@ -152,7 +155,28 @@ class World:
     def look(self, device: str) -> Look | None:
         """Return what is known of a device from its latest looks."""
         known = self.looks.get(device)
-        return known.look() if isinstance(known, Swept) else known
+        return known.look(self.sweep_of(known)) if isinstance(known, Swept) else known
+
+    def seen_at(self, device: str) -> datetime | None:
+        """Return when a device was last seen."""
+        known = self.looks.get(device)
+        if isinstance(known, Swept):
+            return known.at(self.sweep_of(known))
+        return known.at if known is not None else None
+
+    def rows(self, device: str, table: str) -> Rows | None:
+        """Return the rows of a table of a device, None where it was not read."""
+        known = self.looks.get(device)
+        if isinstance(known, Swept):
+            return known.rows(self.sweep_of(known), table)
+        return known.rows(table) if known is not None else None
+
+    def sweep_of(self, known: Swept) -> SweepLook:
+        """Return the sweep a device was seen in last."""
+        if known.pinned is not None:
+            return known.pinned
+        now = self.sweeps[known.fleet]
+        return now if now.before is None or known.i <= now.upto else now.before
 
     def draft(self) -> World:
         """Return a world that reads like this one and writes into its own `out`."""
@@ -167,6 +191,8 @@ class World:
     def apply(self, outcome: Outcome) -> None:
         """Believe `outcome`. On a draft this merges it into the draft's own outcome."""
         base = self.alarms.under is None
+        sweeping = base and (self.sweeps.own or outcome.private.get("sweeps"))
+        stirred = self._stirred(outcome) if sweeping else ()
         moved = outcome.inventory is not None and self._adopt(outcome.inventory, outcome.index)
         for name, changed in zip(STORED, _stored(outcome), strict=True):
             if changed:
@@ -181,9 +207,39 @@ class World:
                     if not value:
                         del own[key]
         if base:
+            self._part(stirred, outcome.private.get("sweeps", ()))
             self._forget(outcome, moved)
         else:
             _merge_lists(self.out, outcome)
+
+    def _stirred(self, outcome: Outcome) -> list[tuple[str, Look | Swept | None]]:
+        """Return the devices something happens to, and what was known of them until now."""
+        names = set(outcome.devices)
+        for shelf in ("looks", "waiting", "by_device"):
+            names.update(outcome.private.get(shelf, ()))
+        return [(name, self.looks.own.get(name)) for name in names]
+
+    def _part(
+        self, stirred: Iterable[tuple[str, Look | Swept | None]], fresh: Collection[Fleet] = ()
+    ) -> None:
+        """Let the sweeps know what happened to members, and who is in them no more.
+
+        `fresh` are the fleets seen meanwhile, in which somebody may have been in between.
+        """
+        for name, was in stirred:
+            now = self.looks.own.get(name)
+            fleets = {one.fleet for one in (was, now) if isinstance(one, Swept) and not one.pinned}
+            fleets.update(fleet for fleet in fresh if name in fleet.index)
+            for fleet in fleets:
+                sweep = self.sweeps.own.get(fleet)
+                if sweep is None:
+                    continue
+                i = fleet.index[name]
+                sweep.quiet[i] = False
+                if not isinstance(now, Swept) or (now.fleet, now.pinned) != (fleet, None):
+                    sweep.joined[i] = False
+                    if not sweep.joined.any():
+                        del self.sweeps.own[fleet]
 
     def _adopt(self, inventory: Inventory, index: Index | None) -> bool:
         """Take on a new inventory; return whether it brought other devices, too."""
@@ -211,9 +267,11 @@ class World:
     def _forget_devices(self) -> None:
         """Drop what was seen of devices that are no longer watched."""
         devices = self.inventory.devices
+        gone_looks = [(name, was) for name, was in self.looks.own.items() if name not in devices]
         for shelf in (self.looks.own, self.waiting.own):
             for name in [name for name in shelf if name not in devices]:
                 del shelf[name]
+        self._part(gone_looks)
         for resource in [r for r in self.states.own if r.device not in devices]:
             del self.states.own[resource]
         gone = [k for k, a in self.pending.own.items() if a and a.resource.device not in devices]
