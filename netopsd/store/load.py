@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
+from typing import Any, NamedTuple
 
 from netopsd.core.beliefs import FINAL
 from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs
 from netopsd.store import connect
-from netopsd.store.columns import columns
+from netopsd.store.columns import Said, ask, columns
 from netopsd.store.merge import ZONES_APART
 from netopsd.store.shape import Shape, micros, plain
 from netopsd.store.shapes import (
@@ -34,57 +32,58 @@ from netopsd.store.shapes import (
     TICKETS,
 )
 
-B = TypeVar("B")
-
-_FINAL = sorted(status.value for status in FINAL)
-_ENDED = sorted(state.value for state in ENDED)
+_FINAL = ", ".join(f"'{word.value}'" for word in sorted(FINAL))
+_ENDED = ", ".join(f"'{word.value}'" for word in sorted(ENDED))
 CURRENT = (
     *("alarms", "tickets", "devices", "services", "meters", "sla_periods", "outages", "outbox"),
     *("service_orders", "service_order_items", "ordered_services"),
 )
 
 
+class _Kept(NamedTuple):
+    """What is read back of a table, and by which key it is believed."""
+
+    shape: Shape[Any]
+    key: Callable[[Any], Any]
+    where: str = "true"
+
+
+# Of SLA periods those of the newest month and of the one before it: whatever now is, and however
+# long nobody was looking.
+_SINCE = f"(SELECT max(starts) FROM sla_periods) - {round(ZONES_APART.total_seconds()) * 1_000_000}"
+_KEPT: dict[str, _Kept] = {
+    "alarms": _Kept(ALARMS, attrgetter("key")),
+    "tickets": _Kept(TICKETS, attrgetter("id"), f"status NOT IN ({_FINAL})"),
+    "devices": _Kept(DEVICES, attrgetter("name")),
+    "services": _Kept(SERVICES, attrgetter("service")),
+    "outages": _Kept(OUTAGES, attrgetter("id"), "ends IS NULL"),
+    "periods": _Kept(PERIODS, attrgetter("service", "period"), f"ends >= {_SINCE}"),
+    "meters": _Kept(METERS, lambda meter: (meter.service, str(meter.resource))),
+    "orders": _Kept(ORDERS, attrgetter("id")),
+    "order_items": _Kept(
+        ORDER_ITEMS,
+        attrgetter("order", "number"),
+        f'"order" IN (SELECT id FROM service_orders WHERE state NOT IN ({_ENDED}))',
+    ),
+    "ordered": _Kept(ORDERED, attrgetter("id")),
+}
+
+
 def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     """Return the latest value of everything that is not history, in the order it was first kept.
 
-    Of SLA periods those of the newest month and of the one before it: whatever now is, and however
-    long nobody was looking. Raises StoreBroken for a row that says what no belief can.
+    Raises StoreBroken for a row that says what no belief can. All is asked before any of it is
+    made a belief of: SQLite answers while other threads run.
     """
-    tickets, outages, periods = TICKETS.table.c, OUTAGES.table.c, PERIODS.table.c
-    orders = ORDERS.table.c
-    newest = sa.select(sa.func.max(periods.starts)).scalar_subquery()
-    since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
-    with connect.sane(path), _no_collection(), _one_state(connection):
-        return Beliefs(
-            alarms=_keyed(connection, ALARMS, attrgetter("key")),
-            tickets=_keyed(
-                connection,
-                TICKETS,
-                attrgetter("id"),
-                tickets.status.not_in(_FINAL),
-            ),
-            devices=_keyed(connection, DEVICES, attrgetter("name")),
-            services=_keyed(connection, SERVICES, attrgetter("service")),
-            outages=_keyed(connection, OUTAGES, attrgetter("id"), outages.ends.is_(None)),
-            periods=_keyed(
-                connection, PERIODS, attrgetter("service", "period"), periods.ends >= since
-            ),
-            meters=_keyed(connection, METERS, lambda m: (m.service, str(m.resource))),
-            sequences={
-                plain(name): value
-                for name, value in connection.execute("SELECT name, value FROM sequences")
-            },
-            orders=_keyed(connection, ORDERS, attrgetter("id")),
-            order_items=_keyed(
-                connection,
-                ORDER_ITEMS,
-                attrgetter("order", "number"),
-                ORDER_ITEMS.table.c.order.in_(
-                    sa.select(orders.id).where(orders.state.not_in(_ENDED))
-                ),
-            ),
-            ordered=_keyed(connection, ORDERED, attrgetter("id")),
-        )
+    with connect.sane(path), _no_collection():
+        with _one_state(connection):
+            said = {
+                name: ask(connection, kept.shape.table_name, kept.shape.wanted, kept.where)
+                for name, kept in _KEPT.items()
+            }
+            sequences = connection.execute("SELECT name, value FROM sequences").fetchall()
+        beliefs = {name: _keyed(kept, said.pop(name)) for name, kept in _KEPT.items()}
+        return Beliefs(**beliefs, sequences={plain(name): value for name, value in sequences})
 
 
 @contextmanager
@@ -109,15 +108,9 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")  # nothing was written
 
 
-def _keyed(
-    connection: sqlite3.Connection,
-    shape: Shape[B],
-    key: Callable[[B], Any],
-    where: sa.ColumnElement[bool] | None = None,
-) -> dict[Any, B]:
-    query = shape.select if where is None else shape.select.where(where)
-    beliefs = shape.of_columns(columns(connection, query))
-    return dict(zip(map(key, beliefs), beliefs, strict=True))
+def _keyed(kept: _Kept, said: Said) -> dict[Any, Any]:
+    beliefs = kept.shape.of_columns(columns(said))
+    return dict(zip(map(kept.key, beliefs), beliefs, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +134,7 @@ _OLD: tuple[tuple[str, str], ...] = (
     (
         "ticket_notes",
         "at < ? AND NOT EXISTS (SELECT 1 FROM tickets WHERE id = ticket_notes.ticket "
-        f"AND status NOT IN ({', '.join(map(repr, _FINAL))}))",
+        f"AND status NOT IN ({_FINAL}))",
     ),
     ("event_batches", "last_at < ?"),
     ("outbox", "at < ? AND state = 'sent'"),

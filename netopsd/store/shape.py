@@ -12,7 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -28,6 +28,7 @@ from netopsd.core.model import Resource
 from netopsd.core.values import made
 from netopsd.errors import CannotStore
 from netopsd.plain import as_plain, from_plain
+from netopsd.store.columns import Wanted
 from netopsd.store.tables import Row
 
 B = TypeVar("B")
@@ -119,6 +120,11 @@ class Column(typing.NamedTuple):
     into: Callable[[Any], Value] | None
     out: Callable[[Any], Any] | None
 
+    def kept(self, value: Any) -> Value:
+        """Return how `value` of the field is kept."""
+        value = value.value if isinstance(value, StrEnum) else value
+        return value if self.into is None else self.into(value)
+
 
 _PLAIN: tuple[None, None] = (None, None)
 _CONVERTERS: dict[tuple[type, type], tuple[Callable[[Any], Value] | None, Any]] = {
@@ -193,6 +199,8 @@ class Shape(Generic[B]):
         self._get = attrgetter(*(column.path for column in columns))
         self._texts = {i for i, c in enumerate(columns) if _is_text(self.table.c[c.name])}
         self._into = [(i, c.into) for i, c in enumerate(columns) if c.into is not None]
+        self.table_name = self.table.name
+        self.wanted = tuple(self._wanted())
         self.select = sa.select(*(self.table.c[name] for name in self.names))
         self.insert = _insert(self.table.name, [column.name for column in columns])
         self.upsert = self.insert + self._otherwise()
@@ -205,6 +213,15 @@ class Shape(Generic[B]):
                 f"{self.belief.__name__} does not fit table {self.table.name}: fields without a "
                 f"column {sorted(ours - theirs)}, columns without a field {sorted(theirs - ours)}"
             )
+
+    def _wanted(self) -> Iterator[Wanted]:
+        """Yield how `of_columns`' columns are read. What is so by default is so in most rows."""
+        defaults = {field.name: field.default for field in fields(self.belief)}  # type: ignore[arg-type]
+        for column in self.columns[: len(self.names)]:
+            default = defaults.get(column.name, MISSING)
+            double = isinstance(self.table.c[column.name].type, sa.Float)
+            usual = () if default is MISSING else (column.kept(default),)
+            yield Wanted(column.name, double, usual)
 
     def _otherwise(self) -> str:
         keys = {c.name for c in self.table.primary_key}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +245,19 @@ def test_what_json_cannot_say_is_read_all_the_same_and_in_order(tmp_path: Path) 
         _, found = database(where, outcome)
         assert list(found.alarms.values()) == told
         assert list(found.outages) == list(open_since)
+
+
+def test_what_few_rows_have_is_read_with_those_rows(tmp_path: Path) -> None:
+    """Only what is unusual is handed over: none, some and all rows, with holes in the numbers."""
+    unusual = {"acked_by": "ann", "acked_at": later(5), "flapping": True, "flap_weight": 0.1 + 0.2}
+    told = [alarm(f"gw-{n}") for n in range(3)] + [alarm("gw-3", **unusual), alarm("gw-4")]
+    told += [alarm("gw-5", root="gw-3!unreachable", occurrence=2, source="trap", **unusual)]
+    store, believed = database(tmp_path, raised(*told))
+    assert list(believed.alarms.values()) == told
+    with sqlite3.connect(store.path) as raw:
+        raw.execute("DELETE FROM alarms WHERE resource_device IN ('gw-1', 'gw-4')")
+    raw.close()
+    left = [one for one in told if one.resource.device not in ("gw-1", "gw-4")]
+    assert list(database(tmp_path)[1].alarms.values()) == left
+    everyone = [replace(one, acked_by="bob", flap_weight=1.5) for one in left]
+    assert list(database(tmp_path, raised(*everyone))[1].alarms.values()) == everyone
