@@ -62,11 +62,6 @@ def ask(
     return Said(wanted, *said, doubles)
 
 
-def columns(said: Said) -> Sequence[Values]:
-    """Return the columns asked for, each in the order of the rows' numbers."""
-    return list(_values(said) if said.rows is None else zip(*said.rows, strict=True))
-
-
 def _as_json(
     connection: sqlite3.Connection, rows: str, wanted: Sequence[Wanted]
 ) -> tuple[list[int], dict[str, list[str]]] | None:
@@ -101,7 +96,8 @@ def _unusual(one: Wanted, joined: str = "") -> str:
     return f'{joined}"{one.name}" IS NOT ?' if one.usual else ""
 
 
-def _values(said: Said) -> Iterator[Values]:
+def columns(said: Said) -> Iterator[Values]:
+    """Yield the columns asked for, each in the order of the rows' numbers, where `rows` is None."""
     many = len(said.numbers)
     places: dict[int, int] = {}
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -155,6 +155,13 @@ def sane(path: Path) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError, OverflowError, ArithmeticError) as error:
         raise StoreBroken(f"{path} holds a value netopsd cannot have written: {error!r}") from error
+
+
+def look(path: Path, tables: tuple[str, ...]) -> None:
+    """Do as `check`, by a connection of its own: for a thread beside the one that writes."""
+    with closing(reader(path)) as connection, judged(path):
+        connection.execute("PRAGMA cell_size_check=ON")
+        check(connection, path, tables)
 
 
 def check(connection: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> None:

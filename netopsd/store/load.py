@@ -109,7 +109,10 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _keyed(kept: _Kept, said: Said) -> dict[Any, Any]:
-    beliefs = kept.shape.of_columns(columns(said))
+    if said.rows is None:
+        beliefs = kept.shape.of_columns(list(columns(said)))
+    else:
+        beliefs = kept.shape.beliefs(said.rows)
     return dict(zip(map(kept.key, beliefs), beliefs, strict=True))
 
 

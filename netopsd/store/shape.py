@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -64,14 +65,14 @@ def _instant_or_none(at: int | None) -> datetime | None:
 class _Instants(dict[Any, Any]):
     """Instants by their microseconds, each made once: most alarms tell one moment several times."""
 
-    def __missing__(self, at: int) -> datetime:
-        made = self[at] = instant(at)
-        return made
-
     def of(self, column: Sequence[int | None], convert: Any) -> Iterator[Any]:
         """Return what `convert` makes of a column of times. Raises TypeError where one lacks."""
-        if None in column:
+        moments = set(column)
+        if None in moments:
             self[None] = convert(None)
+        new = moments.difference(self)  # made as by `instant`, without a call for each
+        since: Any = map(timedelta, repeat(0), repeat(0), new)  # type: ignore[arg-type]
+        self.update(zip(new, map(EPOCH.__add__, since), strict=True))
         return map(self.__getitem__, column)
 
 
@@ -246,10 +247,14 @@ class Shape(Generic[B]):
 
     def beliefs(self, rows: Iterable[Sequence[Any]]) -> list[B]:
         """Return the beliefs of rows selected by `select`. Raises ValueError for a damaged one."""
-        return self.of_columns(list(zip(*rows, strict=True)))
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        for i, column in enumerate(columns):
+            if i in self._texts and bytes in set(map(type, column)):
+                columns[i] = [plain(v) if isinstance(v, bytes) else v for v in column]
+        return self.of_columns(columns)
 
     def of_columns(self, columns: Sequence[Sequence[Any]]) -> list[B]:
-        """Return the beliefs of the columns that `select` asks for. Raises as `beliefs` does."""
+        """Return the beliefs of the columns `wanted`, texts without BLOBs. Raises as `beliefs`."""
         if not columns:
             return []
         many = len(columns[0])
@@ -268,8 +273,6 @@ class Shape(Generic[B]):
         convert = self.columns[i].out
         if convert is instant or convert is _instant_or_none:
             return instants.of(column, convert)
-        if i in self._texts and bytes in set(map(type, column)):
-            column = [plain(v) if isinstance(v, bytes) else v for v in column]
         return column if convert is None else map(convert, column)
 
 
