@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-import sqlalchemy as sa
-
 from netopsd.errors import CannotStore, StoreBroken
-from netopsd.store.tables import APPLICATION_ID
 
+APPLICATION_ID = 0x6E6F7073  # "nops": PRAGMA application_id of our files
 BUSY_MS = 5000
 _WAL_KEPT = 64 * 2**20  # after a checkpoint the WAL is cut back to this
+_PLAIN_URL = re.compile(r"sqlite:///([^?]+)\Z")
 _FULL = "database or disk is full"
 
 
@@ -31,6 +31,11 @@ class Locked(Exception):
 
 def database_path(url: str) -> Path:
     """Return the file of a "sqlite:////var/lib/…/netopsd.db" URL. Raises ValueError."""
+    plain = _PLAIN_URL.match(url)
+    if plain and plain[1] != ":memory:":
+        return Path(plain[1])
+    import sqlalchemy as sa
+
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:

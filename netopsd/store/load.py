@@ -78,7 +78,7 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     with connect.sane(path), _no_collection():
         with _one_state(connection):
             said = {
-                name: ask(connection, kept.shape.table_name, kept.shape.wanted, kept.where)
+                name: ask(connection, kept.shape.table, kept.shape.wanted, kept.where)
                 for name, kept in _KEPT.items()
             }
             sequences = connection.execute("SELECT name, value FROM sequences").fetchall()

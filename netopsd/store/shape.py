@@ -11,7 +11,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,16 +21,12 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
-from sqlmodel import AutoString
-
 from netopsd.core.model import Resource
 from netopsd.core.values import made
 from netopsd.errors import CannotStore
 from netopsd.plain import as_plain, from_plain
 from netopsd.store.columns import Wanted
-from netopsd.store.tables import Row
+from netopsd.store.migrations import Kept, layout
 
 B = TypeVar("B")
 Value = Any  # what sqlite3 binds: int, float, str, bytes or None
@@ -88,11 +84,6 @@ def bindable(text: str) -> str | bytes:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
     return text
-
-
-def statement(query: sa.sql.ClauseElement) -> str:
-    """Return SQL text of a Core statement without parameters, for the plain sqlite3 connection."""
-    return str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
 
 
 def _number(value: float | None) -> float | None:
@@ -183,35 +174,34 @@ class Shape(Generic[B]):
     a TypeError when the store is imported, never a value silently lost.
     """
 
-    def __init__(self, belief: type[B], row: type[Row]) -> None:
+    def __init__(self, belief: type[B], table: str) -> None:
         self.belief = belief
-        self.table: sa.Table = row.metadata.tables[row.__tablename__]
+        self.table = table
+        self._kept = layout()[table]
         self.fields: list[tuple[str, int, int]] = []  # field, its first column, how many
         columns: list[Column] = []
         for name, hint in _hints(belief):
-            ours = _columns(name, hint, self.table)
+            ours = _columns(name, hint, self._kept)
             self.fields.append((name, len(columns), len(ours)))
             columns += ours
         self.names = [column.name for column in columns]
-        if "resource" in self.table.c:  # the belief's name in an Outcome: str(Resource)
+        if "resource" in self._kept:  # the belief's name in an Outcome: str(Resource)
             columns.append(Column("resource", "resource", str, None))
         self.columns = columns
         self._check()
         self._get = attrgetter(*(column.path for column in columns))
-        self._texts = {i for i, c in enumerate(columns) if _is_text(self.table.c[c.name])}
+        self._texts = {i for i, c in enumerate(columns) if self._kept[c.name].kind is str}
         self._into = [(i, c.into) for i, c in enumerate(columns) if c.into is not None]
-        self.table_name = self.table.name
         self.wanted = tuple(self._wanted())
-        self.select = sa.select(*(self.table.c[name] for name in self.names))
-        self.insert = _insert(self.table.name, [column.name for column in columns])
+        self.insert = _insert(self.table, [column.name for column in columns])
         self.upsert = self.insert + self._otherwise()
 
     def _check(self) -> None:
         ours = {column.name for column in self.columns}
-        theirs = {c.name for c in self.table.c if not (c.name == "id" and "id" not in ours)}
+        theirs = {name for name in self._kept if not (name == "id" and "id" not in ours)}
         if ours != theirs:
             raise TypeError(
-                f"{self.belief.__name__} does not fit table {self.table.name}: fields without a "
+                f"{self.belief.__name__} does not fit table {self.table}: fields without a "
                 f"column {sorted(ours - theirs)}, columns without a field {sorted(theirs - ours)}"
             )
 
@@ -220,12 +210,12 @@ class Shape(Generic[B]):
         defaults = {field.name: field.default for field in fields(self.belief)}  # type: ignore[arg-type]
         for column in self.columns[: len(self.names)]:
             default = defaults.get(column.name, MISSING)
-            double = isinstance(self.table.c[column.name].type, sa.Float)
+            double = self._kept[column.name].kind is float
             usual = () if default is MISSING else (column.kept(default),)
             yield Wanted(column.name, double, usual)
 
     def _otherwise(self) -> str:
-        keys = {c.name for c in self.table.primary_key}
+        keys = {name for name, kept in self._kept.items() if kept.key}
         sets = [f'"{c.name}"=excluded."{c.name}"' for c in self.columns if c.name not in keys]
         on = ", ".join(f'"{key}"' for key in sorted(keys))
         return f" ON CONFLICT ({on}) DO UPDATE SET {', '.join(sets)}"
@@ -246,7 +236,7 @@ class Shape(Generic[B]):
         return zip(*columns, strict=True)
 
     def beliefs(self, rows: Iterable[Sequence[Any]]) -> list[B]:
-        """Return the beliefs of rows selected by `select`. Raises ValueError for a damaged one."""
+        """Return the beliefs of rows (`names` of each). Raises ValueError for a damaged one."""
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
         for i, column in enumerate(columns):
             if i in self._texts and bytes in set(map(type, column)):
@@ -281,17 +271,12 @@ def _hints(belief: type) -> list[tuple[str, Any]]:
     return [(field.name, hints[field.name]) for field in fields(belief)]
 
 
-def _columns(name: str, hint: Any, table: sa.Table) -> list[Column]:
+def _columns(name: str, hint: Any, table: Mapping[str, Kept]) -> list[Column]:
     if hint is Resource:
         return [Column(f"{name}_{part}", f"{name}.{part}", None, None) for part in _PARTS]
-    if name not in table.c:
+    if name not in table:
         return [Column(name, name, None, None)]  # the check names it
-    kept = table.c[name]
-    return [_column(name, hint, str if _is_text(kept) else kept.type.python_type)]
-
-
-def _is_text(column: sa.Column[Any]) -> bool:
-    return isinstance(column.type, AutoString)
+    return [_column(name, hint, table[name].kind)]
 
 
 def _insert(table: str, names: Sequence[str]) -> str:

@@ -18,10 +18,10 @@ from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.errors import CannotStore, StoreBroken
 from netopsd.store import shapes
 from netopsd.store.memory import MemoryStore
+from netopsd.store.migrations import layout
 from netopsd.store.read import Reader, Span
-from netopsd.store.shape import Shape, statement
+from netopsd.store.shape import Shape
 from netopsd.store.sqlite import SqliteStore
-from netopsd.store.tables import SequenceRow
 from tests.store.contract import T0, alarm, later, message, meter, raised, ticket, usage
 from tests.store.strategies import outcomes
 
@@ -77,7 +77,7 @@ def test_every_outcome_the_core_makes_is_written() -> None:
         *("periods", "violations", "meters", "meters_gone", "usage", "sequences", "events"),
         *("orders", "order_items", "order_notes", "ordered"),
     }
-    assert set(SequenceRow.model_fields) == {"name", "value"}
+    assert set(layout()["sequences"]) == {"name", "value"}
 
 
 def test_an_event_s_line_holds_all_its_fields() -> None:
@@ -88,7 +88,7 @@ def test_an_event_s_line_holds_all_its_fields() -> None:
 
 def test_a_belief_without_a_column_for_a_field_cannot_even_be_imported() -> None:
     with pytest.raises(TypeError, match=r"without a column .*'key'.* without a field"):
-        Shape(beliefs.Alarm, SequenceRow)
+        Shape(beliefs.Alarm, "sequences")
 
 
 @pytest.mark.timeout(400)  # making a failure small takes time
@@ -220,7 +220,7 @@ def test_a_time_that_must_be_there_is_never_none(tmp_path: Path) -> None:
     """Times are made once for all columns: what one column may lack another may not."""
     store, _ = database(tmp_path, raised(alarm()))
     with sqlite3.connect(store.path) as raw:
-        (row,) = raw.execute(statement(shapes.ALARMS.select)).fetchall()
+        (row,) = raw.execute(f"SELECT {', '.join(shapes.ALARMS.names)} FROM alarms").fetchall()
     raw.close()
     names = shapes.ALARMS.names
     cleared, changed = names.index("cleared_at"), names.index("changed_at")
