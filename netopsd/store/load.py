@@ -16,7 +16,7 @@ from netopsd.core.beliefs import FINAL
 from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs
 from netopsd.store import connect
-from netopsd.store.columns import Said, ask, columns
+from netopsd.store.columns import Said, ask, columns, parts
 from netopsd.store.merge import ZONES_APART
 from netopsd.store.shape import Shape, micros, plain
 from netopsd.store.shapes import (
@@ -46,6 +46,7 @@ class _Kept(NamedTuple):
     shape: Shape[Any]
     key: Callable[[Any], Any]
     where: str = "true"
+    few: bool = False  # an index leads to them; else the whole table is gone through, in parts
 
 
 # Of SLA periods those of the newest month and of the one before it: whatever now is, and however
@@ -56,14 +57,15 @@ _KEPT: dict[str, _Kept] = {
     "tickets": _Kept(TICKETS, attrgetter("id"), f"status NOT IN ({_FINAL})"),
     "devices": _Kept(DEVICES, attrgetter("name")),
     "services": _Kept(SERVICES, attrgetter("service")),
-    "outages": _Kept(OUTAGES, attrgetter("id"), "ends IS NULL"),
-    "periods": _Kept(PERIODS, attrgetter("service", "period"), f"ends >= {_SINCE}"),
+    "outages": _Kept(OUTAGES, attrgetter("id"), "ends IS NULL", few=True),
+    "periods": _Kept(PERIODS, attrgetter("service", "period"), f"ends >= {_SINCE}", few=True),
     "meters": _Kept(METERS, lambda meter: (meter.service, str(meter.resource))),
     "orders": _Kept(ORDERS, attrgetter("id")),
     "order_items": _Kept(
         ORDER_ITEMS,
         attrgetter("order", "number"),
         f'"order" IN (SELECT id FROM service_orders WHERE state NOT IN ({_ENDED}))',
+        few=True,
     ),
     "ordered": _Kept(ORDERED, attrgetter("id")),
 }
@@ -77,10 +79,7 @@ def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     """
     with connect.sane(path), _no_collection():
         with _one_state(connection):
-            said = {
-                name: ask(connection, kept.shape.table, kept.shape.wanted, kept.where)
-                for name, kept in _KEPT.items()
-            }
+            said = {name: list(_asked(connection, kept)) for name, kept in _KEPT.items()}
             sequences = connection.execute("SELECT name, value FROM sequences").fetchall()
         beliefs = {name: _keyed(kept, said.pop(name)) for name, kept in _KEPT.items()}
         return Beliefs(**beliefs, sequences={plain(name): value for name, value in sequences})
@@ -108,12 +107,24 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")  # nothing was written
 
 
-def _keyed(kept: _Kept, said: Said) -> dict[Any, Any]:
-    if said.rows is None:
-        beliefs = kept.shape.of_columns(list(columns(said)))
-    else:
-        beliefs = kept.shape.beliefs(said.rows)
-    return dict(zip(map(kept.key, beliefs), beliefs, strict=True))
+def _asked(connection: sqlite3.Connection, kept: _Kept) -> Iterator[Said]:
+    table = kept.shape.table
+    for part in ["true"] if kept.few else parts(connection, table):
+        yield ask(connection, table, kept.shape.wanted, f"{kept.where} AND {part}")
+
+
+def _keyed(kept: _Kept, said: list[Said]) -> dict[Any, Any]:
+    """Return the beliefs of what SQLite said, by their keys. Empties `said`, part by part."""
+    keyed: dict[Any, Any] = {}
+    said.reverse()
+    while said:
+        part = said.pop()
+        if part.rows is None:
+            beliefs = kept.shape.of_columns(list(columns(part)))
+        else:
+            beliefs = kept.shape.beliefs(part.rows)
+        keyed.update(zip(map(kept.key, beliefs), beliefs, strict=True))
+    return keyed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

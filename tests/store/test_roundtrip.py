@@ -16,7 +16,7 @@ from netopsd.core import beliefs, model, ordered
 from netopsd.core.beliefs import FINAL
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.errors import CannotStore, StoreBroken
-from netopsd.store import shapes
+from netopsd.store import columns, shapes
 from netopsd.store.memory import MemoryStore
 from netopsd.store.migrations import layout
 from netopsd.store.read import Reader, Span
@@ -261,3 +261,20 @@ def test_what_few_rows_have_is_read_with_those_rows(tmp_path: Path) -> None:
     assert list(database(tmp_path)[1].alarms.values()) == left
     everyone = [replace(one, acked_by="bob", flap_weight=1.5) for one in left]
     assert list(database(tmp_path, raised(*everyone))[1].alarms.values()) == everyone
+
+
+@pytest.mark.parametrize("far", [7, 2**62], ids=["many parts", "too many parts"])
+def test_a_table_read_in_parts_is_read_whole_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: int
+) -> None:
+    monkeypatch.setattr(columns, "PART", 3)
+    told = [alarm(f"gw-{9 - n}", acked_by="ann" * (n % 2), flap_weight=0.1 * n) for n in range(9)]
+    told[4] = alarm("gw-\udcff", text="\ud800 half")  # a BLOB: one part is read by rows
+    store, believed = database(tmp_path, raised(*told))
+    assert list(believed.alarms.values()) == told
+    with sqlite3.connect(store.path) as raw:
+        raw.execute("DELETE FROM alarms WHERE rowid IN (1, 4, 5, 6)")
+        raw.execute("UPDATE alarms SET rowid = ? WHERE rowid = 3", (far + 100,))
+    raw.close()
+    left = [told[n - 1] for n in (2, 7, 8, 9, 3)]
+    assert list(database(tmp_path)[1].alarms.values()) == left
