@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 Values = Sequence[Any]
-PART = 5000  # numbers of rows in a part
+PART = 20_000  # rows of a part: between two of them other threads may hold Python's lock a while
 MOST_PARTS = 10_000
 
 
@@ -131,8 +131,11 @@ def columns(said: Said) -> Iterator[Values]:
         if one.double:
             yield spread(usual, said.doubles[one.name])
         elif one.usual:
-            numbers, values = map(json.loads, said.texts[one.name])
-            all_of_them = len(values) == many
-            yield values if all_of_them else spread(usual, zip(numbers, values, strict=True))
+            numbers, texts = said.texts[one.name]
+            values = json.loads(texts)
+            if len(values) == many:
+                yield values
+            else:
+                yield spread(usual, zip(json.loads(numbers), values, strict=True))
         else:
             yield json.loads(said.texts[one.name][0])

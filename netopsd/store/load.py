@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,14 +75,20 @@ _KEPT: dict[str, _Kept] = {
 def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     """Return the latest value of everything that is not history, in the order it was first kept.
 
-    Raises StoreBroken for a row that says what no belief can. All is asked before any of it is
-    made a belief of: SQLite answers while other threads run.
+    Raises StoreBroken for a row that says what no belief can. SQLite answers without Python's lock:
+    beliefs are made of one part, in a thread of their own, while the next one is asked for.
     """
-    with connect.sane(path), _no_collection():
+    beliefs: dict[str, dict[Any, Any]] = {name: {} for name in _KEPT}
+    with connect.sane(path), _no_collection(), ThreadPoolExecutor(1, "beliefs") as maker:
         with _one_state(connection):
-            said = {name: list(_asked(connection, kept)) for name, kept in _KEPT.items()}
+            making = [
+                maker.submit(_believe, kept, part, beliefs[name])
+                for name, kept in _KEPT.items()
+                for part in _asked(connection, kept)
+            ]
             sequences = connection.execute("SELECT name, value FROM sequences").fetchall()
-        beliefs = {name: _keyed(kept, said.pop(name)) for name, kept in _KEPT.items()}
+        for one in making:
+            one.result()
         return Beliefs(**beliefs, sequences={plain(name): value for name, value in sequences})
 
 
@@ -113,18 +120,12 @@ def _asked(connection: sqlite3.Connection, kept: _Kept) -> Iterator[Said]:
         yield ask(connection, table, kept.shape.wanted, f"{kept.where} AND {part}")
 
 
-def _keyed(kept: _Kept, said: list[Said]) -> dict[Any, Any]:
-    """Return the beliefs of what SQLite said, by their keys. Empties `said`, part by part."""
-    keyed: dict[Any, Any] = {}
-    said.reverse()
-    while said:
-        part = said.pop()
-        if part.rows is None:
-            beliefs = kept.shape.of_columns(list(columns(part)))
-        else:
-            beliefs = kept.shape.beliefs(part.rows)
-        keyed.update(zip(map(kept.key, beliefs), beliefs, strict=True))
-    return keyed
+def _believe(kept: _Kept, said: Said, into: dict[Any, Any]) -> None:
+    if said.rows is None:
+        beliefs = kept.shape.of_columns(list(columns(said)))
+    else:
+        beliefs = kept.shape.beliefs(said.rows)
+    into.update(zip(map(kept.key, beliefs), beliefs, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
