@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,3 +106,12 @@ def in_turn(where: Path) -> Beliefs | StoreBroken:
         return asyncio.run(start())
     except StoreBroken as error:
         return error
+
+
+def test_a_start_imports_nothing_of_sqlalchemy() -> None:
+    code = (
+        "import sys, netopsd.start, netopsd.app\n"
+        "print([name for name in ('sqlalchemy', 'sqlmodel') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "[]"
