@@ -63,9 +63,7 @@ async def _started(settings: Settings, overrides: Sequence[str], record: Path | 
 
 
 async def _read(store: SqliteStore) -> Beliefs:
-    await store.open()
-    log.debug("the store is open")
-    beliefs = await store.load()
+    beliefs = await store.open_and_load()
     log.debug("read %d alarms, %d tickets", len(beliefs.alarms), len(beliefs.tickets))
     return beliefs
 

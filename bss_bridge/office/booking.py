@@ -1,24 +1,29 @@
 """How a message becomes rows: each wholly and once. Runs on the writer's thread, inside its
 transaction; looks before it writes, so that no constraint ever has to say no.
+
+tables.py is imported with the first message (SQLModel is slow to import): what is configured is
+written without it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
-
-from sqlalchemy import Table
+from typing import TYPE_CHECKING, Any
 
 from bss_bridge.canonical import digest
 from bss_bridge.money import to_minor
-from bss_bridge.office import tables
 from bss_bridge.office.stamp import stamp
 from bss_bridge.settings import Contract, Customer
 from netopsd.errors import Refused
 from netopsd.ports import Message
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from bss_bridge.office import tables
 
 
 class Booked(Enum):
@@ -50,13 +55,13 @@ def entry(message: Message, rows: Sequence[tables.Row]) -> Entry:
 
 _REPLACE = {
     # A later message of these says where the same thing stands now; an older one changes nothing.
-    tables.OutageRow: "ends = coalesce(excluded.ends, ends), cause = excluded.cause,"
+    "outage": "ends = coalesce(excluded.ends, ends), cause = excluded.cause,"
     " ticket = CASE excluded.ticket WHEN '' THEN ticket ELSE excluded.ticket END",
-    tables.TicketRow: "title = excluded.title, status = excluded.status,"
+    "ticket_reference": "title = excluded.title, status = excluded.status,"
     " severity = excluded.severity, priority = excluded.priority, services = excluded.services,"
     " changed_at = excluded.changed_at WHERE excluded.changed_at >= changed_at",
     # Messages of one account come in order, so the latest is what is true.
-    tables.ServiceRow: "name = excluded.name, customer = excluded.customer,"
+    "service": "name = excluded.name, customer = excluded.customer,"
     " account = excluded.account, currency = excluded.currency,"
     " monthly_fee_minor = excluded.monthly_fee_minor, target = excluded.target,"
     " active = excluded.active",
@@ -65,6 +70,8 @@ _REPLACE = {
 
 def book(connection: sqlite3.Connection, entry: Entry, at: str) -> Booked:
     """Write `entry` once; return what became of it. Raises only sqlite3.Error."""
+    from bss_bridge.office import tables
+
     message = entry.message
     known = connection.execute(
         "SELECT sha256 FROM received WHERE key = ?", (message.key,)
@@ -86,13 +93,13 @@ def book(connection: sqlite3.Connection, entry: Entry, at: str) -> Booked:
         received_at=at,
     )
     for row in (received, *entry.rows):
-        _insert(connection, row)
+        _insert(connection, _table(row).name, _values(row))
     return Booked.NEW
 
 
 def _collision(connection: sqlite3.Connection, row: tables.Row) -> str:
     """Why `row` cannot be booked though its message is new; "" where it can."""
-    if type(row) in _REPLACE:
+    if _table(row).name in _REPLACE:
         return ""
     for names in _unique(_table(row)):
         where = " AND ".join(f"{name} = ?" for name in names)
@@ -122,20 +129,21 @@ def _dispute(connection: sqlite3.Connection, entry: Entry, at: str, why: str) ->
     return Booked.DISPUTED
 
 
-def _insert(connection: sqlite3.Connection, row: tables.Row) -> None:
-    table = _table(row)
-    names = [column.name for column in table.columns]
-    marks = ", ".join("?" * len(names))
-    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"
-    changes = _REPLACE.get(type(row))
+def _values(row: tables.Row) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in _table(row).columns}
+
+
+def _insert(connection: sqlite3.Connection, table: str, values: Mapping[str, Any]) -> None:
+    marks = ", ".join("?" * len(values))
+    statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
+    changes = _REPLACE.get(table)
     if changes:
         statement += f" ON CONFLICT (id) DO UPDATE SET {changes}"
-    connection.execute(statement, tuple(getattr(row, name) for name in names))
+    connection.execute(statement, tuple(values.values()))
 
 
 def _table(row: tables.Row) -> Table:
-    table: Any = type(row).__table__  # type: ignore[attr-defined]
-    assert isinstance(table, Table)
+    table: Table = type(row).__table__  # type: ignore[attr-defined]
     return table
 
 
@@ -146,53 +154,60 @@ def synchronise(
 
     What left the configuration stays, inactive: bills still name it.
     """
-    wanted: list[tables.Row] = []
-    for customer in customers:
-        wanted.extend(_rows_of_customer(customer))
-    wanted.extend(_row_of_contract(contract) for contract in contracts)
     connection.execute("DELETE FROM contact")
     for name in ("customer", "account", "service"):
         connection.execute(f"UPDATE {name} SET active = 0")
-    for row in wanted:
-        if isinstance(row, tables.ContactRow):
-            _insert(connection, row)
-        else:
-            _put(connection, row)
+    for customer in customers:
+        for table, values in _rows_of_customer(customer):
+            _put(connection, table, values)
+    for contract in contracts:
+        _put(connection, "service", _row_of_contract(contract))
 
 
-def _rows_of_customer(customer: Customer) -> Iterable[tables.Row]:
-    yield tables.CustomerRow(
-        id=customer.id,
-        name=customer.name,
-        zone=customer.zone,
-        currency=customer.currency,
-        language=customer.language,
+def _rows_of_customer(customer: Customer) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    yield (
+        "customer",
+        {
+            "id": customer.id,
+            "name": customer.name,
+            "zone": customer.zone,
+            "currency": customer.currency,
+            "language": customer.language,
+            "active": True,
+        },
     )
     for place, contact in enumerate(customer.contact):
-        yield tables.ContactRow(customer=customer.id, place=place, **contact.model_dump())
+        yield "contact", {"customer": customer.id, "place": place, **contact.model_dump()}
     for account in customer.account:
-        yield tables.AccountRow(
-            id=account.id, customer=customer.id, name=account.name, bill_day=account.bill_day
+        yield (
+            "account",
+            {
+                "id": account.id,
+                "customer": customer.id,
+                "name": account.name,
+                "bill_day": account.bill_day,
+                "active": True,
+            },
         )
 
 
-def _row_of_contract(contract: Contract) -> tables.Row:
-    return tables.ServiceRow(
-        id=contract.service,
-        name=contract.name,
-        customer=contract.customer,
-        account=contract.account,
-        currency=contract.currency,
-        monthly_fee_minor=to_minor(contract.monthly_fee, contract.currency),
-        target=f"{contract.target:f}",
-    )
+def _row_of_contract(contract: Contract) -> Mapping[str, Any]:
+    return {
+        "id": contract.service,
+        "name": contract.name,
+        "customer": contract.customer,
+        "account": contract.account,
+        "currency": contract.currency,
+        "monthly_fee_minor": to_minor(contract.monthly_fee, contract.currency),
+        "target": f"{contract.target:f}",
+        "active": True,
+    }
 
 
-def _put(connection: sqlite3.Connection, row: tables.Row) -> None:
-    names = [column.name for column in _table(row).columns]
-    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
-    connection.execute(
-        f"INSERT INTO {_table(row).name} ({', '.join(names)})"
-        f" VALUES ({', '.join('?' * len(names))}) ON CONFLICT (id) DO UPDATE SET {changes}",
-        tuple(getattr(row, name) for name in names),
-    )
+def _put(connection: sqlite3.Connection, table: str, values: Mapping[str, Any]) -> None:
+    """Write a row in place of the one with its `id`, if any."""
+    statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    if "id" in values:
+        changes = ", ".join(f"{name} = excluded.{name}" for name in values if name != "id")
+        statement += f" ON CONFLICT (id) DO UPDATE SET {changes}"
+    connection.execute(statement, tuple(values.values()))

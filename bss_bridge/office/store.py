@@ -2,6 +2,8 @@
 
 One thread owns the one writing connection. Messages that arrive while it is busy are booked
 together in its next transaction: one fsync for many, and each is in it wholly or not at all.
+
+What reads messages (inbound.py) is slow to import and comes with the first of them, in a thread.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bss_bridge.office.booking import Booked, Entry, book, entry, synchronise
 from bss_bridge.office.books import Books
 from bss_bridge.office.connect import connect_reader, connect_writer
-from bss_bridge.office.inbound import rows_of
 from bss_bridge.office.migrations import migrate
 from bss_bridge.office.stamp import stamp
 from bss_bridge.settings import Contract, Customer
@@ -40,6 +42,7 @@ class Office:
         self._reader: ThreadPoolExecutor | None = None
         self._waiting: list[tuple[Entry, asyncio.Future[Booked]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._inbound: asyncio.Future[Any] | None = None
 
     async def open(self) -> None:
         """Open and migrate the database. Raises StoreBroken or StoreTooNew."""
@@ -63,7 +66,7 @@ class Office:
         for connection in (self._reading, self._writing):
             if connection is not None:
                 connection.close()
-        self._reader = self._writer = self._reading = self._writing = None
+        self._reader = self._writer = self._reading = self._writing = self._inbound = None
 
     async def take(self, message: Message) -> Booked:
         """Book `message` once; it is durable when this returns.
@@ -72,7 +75,11 @@ class Office:
         for a person, not booked. Raises Refused for a message no office could read, TryLater where
         the database is locked or full, and StoreBroken where it can no longer be trusted.
         """
-        read = entry(message, rows_of(message))
+        if self._inbound is None:
+            importing = asyncio.to_thread(import_module, "bss_bridge.office.inbound")
+            self._inbound = asyncio.ensure_future(importing)
+        inbound = await asyncio.shield(self._inbound)
+        read = entry(message, inbound.rows_of(message))
         done: asyncio.Future[Booked] = asyncio.get_running_loop().create_future()
         self._waiting.append((read, done))
         if self._flusher is None or self._flusher.done():

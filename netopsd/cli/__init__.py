@@ -1,7 +1,8 @@
 """The command line: `netopsd --help`.
 
 Errors go to stderr and say what to do. Exit codes: 0 done, 1 failed, 2 bad configuration or usage.
-What is slow to import is imported by the command that needs it.
+What is slow to import is imported by the command that needs it, and where the first word is a
+command no other module's commands are built: thirty of them take a tenth of a second.
 """
 
 from __future__ import annotations
@@ -9,19 +10,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 
 import typer
 
-from netopsd.cli import acts, collecting, daemon, lists, looking, orders, retelling
 from netopsd.errors import BadConfiguration, NetopsdError
 from netopsd.logs import plain
 
 EX_FAILED, EX_USAGE, EX_INTERRUPTED = 1, 2, 130
 EPILOG = "First steps:  netopsd demo · netopsd check --config DIR · netopsd run --config DIR"
+COMMANDS = {  # module of this folder → the commands it adds; `--help` has them in this order
+    "daemon": ("run", "demo", "check", "dump"),
+    "collecting": ("collect",),
+    "looking": ("discover", "poll"),
+    "lists": ("alarms", "tickets", "sla", "usage"),
+    "acts": ("ack", "shelve", "unshelve", "ticket", "outbox"),
+    "retelling": ("replay",),
+    "orders": ("activate", "orders", "order", "cancel-order"),
+}
 
 
-def build() -> typer.Typer:
-    """Return the whole command line."""
+def build(word: str = "") -> typer.Typer:
+    """Return the command line: as far as `word` goes where that is a command, else the whole."""
     app = typer.Typer(
         name="netopsd",
         help="Network monitoring and fault management with a billing bridge.",
@@ -33,8 +43,9 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
-    for part in (daemon, collecting, looking, lists, acts, retelling, orders):
-        part.add(app)
+    parts = [part for part, names in COMMANDS.items() if word in names] or list(COMMANDS)
+    for part in parts:
+        import_module(f"netopsd.cli.{part}").add(app)
     return app
 
 
@@ -58,7 +69,8 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    sys.exit(guarded(lambda: build()(args=arguments)))
+    words = sys.argv[1:] if arguments is None else arguments
+    sys.exit(guarded(lambda: build(*words[:1])(args=arguments)))
 
 
 def guarded(command: Callable[[], object]) -> int:

@@ -2,23 +2,27 @@
 
 An alarm has twenty-seven fields and changes ten thousand times a second in a storm. What is frozen
 cannot be filled field by field, other than dearly; so a twin with the same slots that is not frozen
-is filled, and then becomes the value.
+is made, and then becomes the value.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
 from functools import cache
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
 
+_become: Any = vars(object)["__class__"].__set__
+
+
 class _Plan(NamedTuple):
-    twin: type
+    twin: type  # made of a value for each field, in their order
     names: tuple[str, ...]
     read: Callable[[Any], tuple[Any, ...]]
 
@@ -30,33 +34,33 @@ def _plan(kind: Any) -> _Plan:
     slots = getattr(kind, "__slots__", ())
     if set(slots) != set(names) or hasattr(kind, "__post_init__") or len(names) < 2:
         raise TypeError(f"{kind.__name__} is no plain dataclass of several slots")
-    return _Plan(type(kind.__name__, (), {"__slots__": slots}), names, attrgetter(*names))
+    twin = make_dataclass(kind.__name__, names, slots=True, eq=False, repr=False, match_args=False)
+    return _Plan(twin, names, attrgetter(*names))
 
 
 def made(kind: type[T], columns: Mapping[str, Iterable[Any]], many: int) -> list[T]:
     """Return `many` values of `kind`, one column of values per field.
 
-    A slot can be set through its class, frozen or not: a column at a time, all of it in C. Raises
-    TypeError for other columns than fields, ValueError for a column that is too short.
+    A twin's constructor stores each field by its slot: half the price of setting slots through the
+    class of what is frozen. Raises TypeError for other columns than fields, ValueError for a column
+    that is too short.
     """
     of: Any = kind  # (mypy: no type variable is hashable)
-    if set(columns) != set(_plan(of).names):
+    twin, names, _ = _plan(of)
+    if set(columns) != set(names):
         raise TypeError(f"{kind.__name__} has other fields than {', '.join(columns)}")
-    values: list[T] = [of.__new__(of) for _ in range(many)]
-    for name, column in columns.items():
-        deque(map(getattr(of, name).__set__, values, column), maxlen=0)
-        if values and not hasattr(values[-1], name):
-            raise ValueError(f"fewer than {many} values of {name}")
+    values: list[T] = list(map(twin, *(columns[name] for name in names)))
+    if len(values) < many:
+        raise ValueError(f"fewer than {many} values in a column of {kind.__name__}")
+    deque(map(_become, values, repeat(kind)), maxlen=0)
     return values
 
 
 def replace(value: T, /, **changes: Any) -> T:
     """Return `value` with `changes`. A field it does not have is an AttributeError."""
     kind: Any = value.__class__
-    twin, names, read = _plan(kind)
-    made: Any = twin()
-    for name, field in zip(names, read(value)):  # noqa: B905  (as long as each other by _plan)
-        setattr(made, name, field)
+    twin, _, read = _plan(kind)
+    made: Any = twin(*read(value))
     for name, field in changes.items():
         setattr(made, name, field)
     made.__class__ = kind

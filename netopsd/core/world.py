@@ -66,11 +66,14 @@ class Shelf(Generic[K, V]):
     def items(self) -> Iterator[tuple[K, V]]:
         """Each key once, with its topmost value."""
         if self.under is None:
-            yield from self.own.items()
-            return
-        yield from self.own.items()
-        for key, value in self.under.items():
-            if key not in self.own:
+            return iter(self.own.items())
+        return self._laid_over(self.under) if self.own else self.under.items()
+
+    def _laid_over(self, under: Shelf[K, V]) -> Iterator[tuple[K, V]]:
+        own = self.own
+        yield from own.items()
+        for key, value in under.items():
+            if key not in own:
                 yield key, value
 
     def __len__(self) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 KeyPath = tuple[str | int, ...]
 
@@ -73,8 +74,8 @@ def parse_source(file: str, raw: bytes) -> Source:
         line = raw.count(b"\n", 0, error.start) + 1
         raise BadFile(f"not UTF-8 on line {line}; save the file as UTF-8") from error
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
         raise BadFile(f"not TOML: {explain(str(error), text)}") from error
     except (RecursionError, ValueError) as error:  # deep nesting; integers of 4,300 digits
         raise BadFile("not TOML: a value is nested too deep or a number is too long") from error
@@ -84,7 +85,7 @@ def parse_source(file: str, raw: bytes) -> Source:
 
 
 def explain(message: str, text: str) -> str:
-    """Return tomllib's message with the line it speaks of, as written."""
+    """Return the parser's message with the line it speaks of, as written."""
     found = re.search(r"at line (\d+)", message)
     lines = text.splitlines()
     if not found or int(found[1]) > len(lines):
@@ -120,7 +121,7 @@ def index_lines(text: str) -> dict[KeyPath, int]:
     """Return the line of every header and of every key that begins a line.
 
     Text inside strings of several lines is passed over. Good enough to point at a mistake; what a
-    file means is decided by tomllib alone.
+    file means is decided by the parser alone.
     """
     lines: dict[KeyPath, int] = {}
     counts: dict[KeyPath, int] = {}

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-import sqlalchemy as sa
-
 from netopsd.errors import CannotStore, StoreBroken
-from netopsd.store.tables import APPLICATION_ID
 
+APPLICATION_ID = 0x6E6F7073  # "nops": PRAGMA application_id of our files
 BUSY_MS = 5000
 _WAL_KEPT = 64 * 2**20  # after a checkpoint the WAL is cut back to this
+_PLAIN_URL = re.compile(r"sqlite:///([^?]+)\Z")
 _FULL = "database or disk is full"
 
 
@@ -31,6 +31,11 @@ class Locked(Exception):
 
 def database_path(url: str) -> Path:
     """Return the file of a "sqlite:////var/lib/…/netopsd.db" URL. Raises ValueError."""
+    plain = _PLAIN_URL.match(url)
+    if plain and plain[1] != ":memory:":
+        return Path(plain[1])
+    import sqlalchemy as sa
+
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
@@ -155,6 +160,13 @@ def sane(path: Path) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError, OverflowError, ArithmeticError) as error:
         raise StoreBroken(f"{path} holds a value netopsd cannot have written: {error!r}") from error
+
+
+def look(path: Path, tables: tuple[str, ...]) -> None:
+    """Do as `check`, by a connection of its own: for a thread beside the one that writes."""
+    with closing(reader(path)) as connection, judged(path):
+        connection.execute("PRAGMA cell_size_check=ON")
+        check(connection, path, tables)
 
 
 def check(connection: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> None:

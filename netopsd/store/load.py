@@ -5,20 +5,19 @@ from __future__ import annotations
 import gc
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
+from typing import Any, NamedTuple
 
 from netopsd.core.beliefs import FINAL
 from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs
 from netopsd.store import connect
-from netopsd.store.columns import columns
+from netopsd.store.columns import Said, ask, columns, parts
 from netopsd.store.merge import ZONES_APART
 from netopsd.store.shape import Shape, micros, plain
 from netopsd.store.shapes import (
@@ -34,57 +33,63 @@ from netopsd.store.shapes import (
     TICKETS,
 )
 
-B = TypeVar("B")
-
-_FINAL = sorted(status.value for status in FINAL)
-_ENDED = sorted(state.value for state in ENDED)
+_FINAL = ", ".join(f"'{word.value}'" for word in sorted(FINAL))
+_ENDED = ", ".join(f"'{word.value}'" for word in sorted(ENDED))
 CURRENT = (
     *("alarms", "tickets", "devices", "services", "meters", "sla_periods", "outages", "outbox"),
     *("service_orders", "service_order_items", "ordered_services"),
 )
 
 
+class _Kept(NamedTuple):
+    """What is read back of a table, and by which key it is believed."""
+
+    shape: Shape[Any]
+    key: Callable[[Any], Any]
+    where: str = "true"
+    few: bool = False  # an index leads to them; else the whole table is gone through, in parts
+
+
+# Of SLA periods those of the newest month and of the one before it: whatever now is, and however
+# long nobody was looking.
+_SINCE = f"(SELECT max(starts) FROM sla_periods) - {round(ZONES_APART.total_seconds()) * 1_000_000}"
+_KEPT: dict[str, _Kept] = {
+    "alarms": _Kept(ALARMS, attrgetter("key")),
+    "tickets": _Kept(TICKETS, attrgetter("id"), f"status NOT IN ({_FINAL})"),
+    "devices": _Kept(DEVICES, attrgetter("name")),
+    "services": _Kept(SERVICES, attrgetter("service")),
+    "outages": _Kept(OUTAGES, attrgetter("id"), "ends IS NULL", few=True),
+    "periods": _Kept(PERIODS, attrgetter("service", "period"), f"ends >= {_SINCE}", few=True),
+    "meters": _Kept(METERS, lambda meter: (meter.service, str(meter.resource))),
+    "orders": _Kept(ORDERS, attrgetter("id")),
+    "order_items": _Kept(
+        ORDER_ITEMS,
+        attrgetter("order", "number"),
+        f'"order" IN (SELECT id FROM service_orders WHERE state NOT IN ({_ENDED}))',
+        few=True,
+    ),
+    "ordered": _Kept(ORDERED, attrgetter("id")),
+}
+
+
 def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
     """Return the latest value of everything that is not history, in the order it was first kept.
 
-    Of SLA periods those of the newest month and of the one before it: whatever now is, and however
-    long nobody was looking. Raises StoreBroken for a row that says what no belief can.
+    Raises StoreBroken for a row that says what no belief can. SQLite answers without Python's lock:
+    beliefs are made of one part, in a thread of their own, while the next one is asked for.
     """
-    tickets, outages, periods = TICKETS.table.c, OUTAGES.table.c, PERIODS.table.c
-    orders = ORDERS.table.c
-    newest = sa.select(sa.func.max(periods.starts)).scalar_subquery()
-    since = newest - round(ZONES_APART.total_seconds()) * 1_000_000
-    with connect.sane(path), _no_collection(), _one_state(connection):
-        return Beliefs(
-            alarms=_keyed(connection, ALARMS, attrgetter("key")),
-            tickets=_keyed(
-                connection,
-                TICKETS,
-                attrgetter("id"),
-                tickets.status.not_in(_FINAL),
-            ),
-            devices=_keyed(connection, DEVICES, attrgetter("name")),
-            services=_keyed(connection, SERVICES, attrgetter("service")),
-            outages=_keyed(connection, OUTAGES, attrgetter("id"), outages.ends.is_(None)),
-            periods=_keyed(
-                connection, PERIODS, attrgetter("service", "period"), periods.ends >= since
-            ),
-            meters=_keyed(connection, METERS, lambda m: (m.service, str(m.resource))),
-            sequences={
-                plain(name): value
-                for name, value in connection.execute("SELECT name, value FROM sequences")
-            },
-            orders=_keyed(connection, ORDERS, attrgetter("id")),
-            order_items=_keyed(
-                connection,
-                ORDER_ITEMS,
-                attrgetter("order", "number"),
-                ORDER_ITEMS.table.c.order.in_(
-                    sa.select(orders.id).where(orders.state.not_in(_ENDED))
-                ),
-            ),
-            ordered=_keyed(connection, ORDERED, attrgetter("id")),
-        )
+    beliefs: dict[str, dict[Any, Any]] = {name: {} for name in _KEPT}
+    with connect.sane(path), _no_collection(), ThreadPoolExecutor(1, "beliefs") as maker:
+        with _one_state(connection):
+            making = [
+                maker.submit(_believe, kept, part, beliefs[name])
+                for name, kept in _KEPT.items()
+                for part in _asked(connection, kept)
+            ]
+            sequences = connection.execute("SELECT name, value FROM sequences").fetchall()
+        for one in making:
+            one.result()
+        return Beliefs(**beliefs, sequences={plain(name): value for name, value in sequences})
 
 
 @contextmanager
@@ -109,15 +114,18 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")  # nothing was written
 
 
-def _keyed(
-    connection: sqlite3.Connection,
-    shape: Shape[B],
-    key: Callable[[B], Any],
-    where: sa.ColumnElement[bool] | None = None,
-) -> dict[Any, B]:
-    query = shape.select if where is None else shape.select.where(where)
-    beliefs = shape.of_columns(columns(connection, query))
-    return dict(zip(map(key, beliefs), beliefs, strict=True))
+def _asked(connection: sqlite3.Connection, kept: _Kept) -> Iterator[Said]:
+    table = kept.shape.table
+    for part in ["true"] if kept.few else parts(connection, table):
+        yield ask(connection, table, kept.shape.wanted, f"{kept.where} AND {part}")
+
+
+def _believe(kept: _Kept, said: Said, into: dict[Any, Any]) -> None:
+    if said.rows is None:
+        beliefs = kept.shape.of_columns(list(columns(said)))
+    else:
+        beliefs = kept.shape.beliefs(said.rows)
+    into.update(zip(map(kept.key, beliefs), beliefs, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +149,7 @@ _OLD: tuple[tuple[str, str], ...] = (
     (
         "ticket_notes",
         "at < ? AND NOT EXISTS (SELECT 1 FROM tickets WHERE id = ticket_notes.ticket "
-        f"AND status NOT IN ({', '.join(map(repr, _FINAL))}))",
+        f"AND status NOT IN ({_FINAL}))",
     ),
     ("event_batches", "last_at < ?"),
     ("outbox", "at < ? AND state = 'sent'"),

@@ -2,7 +2,8 @@
 
 A reader cannot write and never checkpoints (the file is open read-only, `query_only`), so it is
 never in the way of the one connection that writes. Each call opens, reads one consistent state,
-and closes: call it from a thread, not on the event loop. Newest first, at most `limit`.
+and closes: call it from a thread, not on the event loop. Newest first, at most `limit`. SQLAlchemy,
+which makes the statements, is imported by the first call (see queries.py).
 """
 
 from __future__ import annotations
@@ -12,10 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netopsd.core.beliefs import (
     Alarm,
@@ -39,13 +37,14 @@ from netopsd.errors import StoreBroken
 from netopsd.ports import Pending
 from netopsd.store import connect, events, migrations, outbox, shapes
 from netopsd.store.connect import DiskFull, Locked
-from netopsd.store.shape import Shape, bindable, instant, micros, plain
-from netopsd.store.tables import Row
+from netopsd.store.queries import among, columns, equal, function, ordered, plain_sql, select
+from netopsd.store.shape import Shape, instant, micros, plain
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 B = TypeVar("B")
 LIMIT = 1000
-_EVENTS: sa.Table = Row.metadata.tables["event_batches"]
-_OUTBOX: sa.Table = Row.metadata.tables["outbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,50 +105,52 @@ class Reader:
         device: str = "",
         limit: int = LIMIT,
     ) -> list[Alarm]:
-        c = shapes.ALARMS.table.c
-        only = [*_among(c.phase, phases), *_among(c.severity, severities)]
-        only += _is(c.resource_device, device)
+        c = columns(shapes.ALARMS.table)
+        only = [*among(c.phase, phases), *among(c.severity, severities)]
+        only += equal(c.resource_device, device)
         return self._list(shapes.ALARMS, only, c.changed_at, limit)
 
     def changes(
         self, *, alarm: str = "", what: str = "", span: Span = ALWAYS, limit: int = LIMIT
     ) -> list[Change]:
-        c = shapes.CHANGES.table.c
-        only = [*_is(c.alarm, alarm), *_is(c.what, what), *span.of(c.at)]
+        c = columns(shapes.CHANGES.table)
+        only = [*equal(c.alarm, alarm), *equal(c.what, what), *span.of(c.at)]
         return self._list(shapes.CHANGES, only, c.id, limit)
 
     def tickets(
         self, *, statuses: Sequence[TicketStatus] = (), cause: str = "", limit: int = LIMIT
     ) -> list[Ticket]:
-        c = shapes.TICKETS.table.c
-        only = [*_among(c.status, statuses), *_is(c.cause, cause)]
+        c = columns(shapes.TICKETS.table)
+        only = [*among(c.status, statuses), *equal(c.cause, cause)]
         return self._list(shapes.TICKETS, only, c.opened_at, limit)
 
     def ticket(self, id: str) -> Ticket | None:
         """Return one ticket, final ones too; None where there is none."""
-        found = self._list(shapes.TICKETS, _is(shapes.TICKETS.table.c.id, id or "\0"), None, 1)
+        found = self._list(
+            shapes.TICKETS, equal(columns(shapes.TICKETS.table).id, id or "\0"), None, 1
+        )
         return found[0] if found else None
 
     def notes(self, ticket: str, *, limit: int = LIMIT) -> list[TicketNote]:
-        c = shapes.NOTES.table.c
-        return self._list(shapes.NOTES, _is(c.ticket, ticket), c.id, limit)
+        c = columns(shapes.NOTES.table)
+        return self._list(shapes.NOTES, equal(c.ticket, ticket), c.id, limit)
 
     def orders(
         self, *, states: Sequence[OrderState] = (), id: str = "", limit: int = LIMIT
     ) -> list[Order]:
-        c = shapes.ORDERS.table.c
-        only = [*_among(c.state, states), *_is(c.id, id)]
+        c = columns(shapes.ORDERS.table)
+        only = [*among(c.state, states), *equal(c.id, id)]
         return self._list(shapes.ORDERS, only, c.placed_at, limit)
 
     def order_items(self, order: str, *, limit: int = LIMIT) -> list[OrderItem]:
         """Return the items of one order, in the order they are worked on."""
-        only = _is(shapes.ORDER_ITEMS.table.c.order, order or "\0")
+        only = equal(columns(shapes.ORDER_ITEMS.table).order, order or "\0")
         return self._list(shapes.ORDER_ITEMS, only, None, limit)
 
     def order_notes(self, order: str, *, limit: int = LIMIT) -> list[OrderNote]:
         """Return what happened to one order, newest first."""
-        c = shapes.ORDER_NOTES.table.c
-        return self._list(shapes.ORDER_NOTES, _is(c.order, order or "\0"), c.id, limit)
+        c = columns(shapes.ORDER_NOTES.table)
+        return self._list(shapes.ORDER_NOTES, equal(c.order, order or "\0"), c.id, limit)
 
     def ordered(self, *, limit: int = LIMIT) -> list[Ordered]:
         """Return services that are, or were, active because they were ordered."""
@@ -164,34 +165,34 @@ class Reader:
     def outages(
         self, *, service: str = "", span: Span = ALWAYS, limit: int = LIMIT
     ) -> list[Outage]:
-        c = shapes.OUTAGES.table.c
-        end = sa.func.coalesce(c.ends, 2**62)  # an open one reaches for ever
-        only = [*_is(c.service, service), *span.of(c.starts, end)]
+        c = columns(shapes.OUTAGES.table)
+        end = function("coalesce", c.ends, 2**62)  # an open one reaches for ever
+        only = [*equal(c.service, service), *span.of(c.starts, end)]
         return self._list(shapes.OUTAGES, only, c.starts, limit)
 
     def periods(
         self, *, service: str = "", period: str = "", limit: int = LIMIT
     ) -> list[SlaPeriod]:
-        c = shapes.PERIODS.table.c
-        only = [*_is(c.service, service), *_is(c.period, period)]
+        c = columns(shapes.PERIODS.table)
+        only = [*equal(c.service, service), *equal(c.period, period)]
         return self._list(shapes.PERIODS, only, c.starts, limit)
 
     def violations(
         self, *, service: str = "", customer: str = "", period: str = "", limit: int = LIMIT
     ) -> list[Violation]:
-        c = shapes.VIOLATIONS.table.c
-        only = [*_is(c.service, service), *_is(c.customer, customer), *_is(c.period, period)]
+        c = columns(shapes.VIOLATIONS.table)
+        only = [*equal(c.service, service), *equal(c.customer, customer), *equal(c.period, period)]
         return self._list(shapes.VIOLATIONS, only, c.detected_at, limit)
 
     def meters(self, *, service: str = "", limit: int = LIMIT) -> list[Meter]:
-        only = _is(shapes.METERS.table.c.service, service)
+        only = equal(columns(shapes.METERS.table).service, service)
         return self._list(shapes.METERS, only, None, limit)
 
     def usage(
         self, *, service: str = "", customer: str = "", span: Span = ALWAYS, limit: int = LIMIT
     ) -> list[UsageRecord]:
-        c = shapes.USAGE.table.c
-        only = [*_is(c.service, service), *_is(c.customer, customer), *span.of(c.starts)]
+        c = columns(shapes.USAGE.table)
+        only = [*equal(c.service, service), *equal(c.customer, customer), *span.of(c.starts)]
         return self._list(shapes.USAGE, only, c.starts, limit)
 
     def events(
@@ -205,12 +206,12 @@ class Reader:
     ) -> list[Event]:
         """Return traps and notifications. Unpacks no more rows than it takes to find `limit`."""
         wanted = {"device": device, "source": source, "name": name}
-        c = _EVENTS.c
+        c = columns("event_batches")
         only = span.of(c.first_at, c.last_at)
         for field, text in wanted.items():
             if text:
-                only.append(sa.func.instr(c[field + "s"], events.searchable(text)) > 0)
-        query = sa.select(c.lines).where(*only).order_by(c.id.desc())
+                only.append(function("instr", c[field + "s"], events.searchable(text)) > 0)
+        query = select("event_batches", ("lines",)).where(*only).order_by(c.id.desc())
         found: list[Event] = []
         for (lines,) in self._rows(query):
             with connect.sane(self.path):
@@ -234,17 +235,14 @@ class Reader:
         limit: int = LIMIT,
     ) -> list[Posted]:
         """Return messages, oldest first."""
-        c = _OUTBOX.c
-        only = [*_among(c.state, states), *_is(c.sink, sink), *_is(c.stream, stream)]
-        columns = [c[name.strip()] for name in outbox.COLUMNS.split(",")]
-        query = sa.select(*columns, c.state).where(*only).order_by(c.id).limit(limit)
-        return [
-            Posted(pending=outbox.pending(row), state=state) for *row, state in self._rows(query)
-        ]
+        c = columns("outbox")
+        only = [*among(c.state, states), *equal(c.sink, sink), *equal(c.stream, stream)]
+        query = select("outbox", (*outbox.COLUMNS.split(", "), "state")).where(*only)
+        rows = self._rows(query.order_by(c.id).limit(limit))
+        return [Posted(pending=outbox.pending(row), state=state) for *row, state in rows]
 
     def disputes(self, *, limit: int = LIMIT) -> list[Disputed]:
-        c = Row.metadata.tables["disputes"].c
-        query = sa.select(c.kind, c.sink, c.key, c.at, c.kept, c.refused)
+        query = select("disputes", ("kind", "sink", "key", "at", "kept", "refused"))
         return [
             Disputed(
                 kind=kind,
@@ -255,7 +253,7 @@ class Reader:
                 refused=plain(refused),
             )
             for kind, sink, key, at, kept, refused in self._rows(
-                query.order_by(c.id.desc()).limit(limit)
+                query.order_by(columns("disputes").id.desc()).limit(limit)
             )
         ]
 
@@ -292,7 +290,7 @@ class Reader:
             f"UNION ALL {query})"
             for prefix, query in parts
         )
-        for name, many in self._rows(sa.text(union)):
+        for name, many in self._said(union):
             counts[plain(name)] += many
         return counts
 
@@ -303,31 +301,20 @@ class Reader:
         newest: Any,
         limit: int,
     ) -> list[B]:
-        order = sa.literal_column("rowid") if newest is None else newest.desc()
-        query = shape.select.where(*only).order_by(order).limit(limit)
+        query = ordered(select(shape.table, shape.names).where(*only), newest).limit(limit)
         with connect.sane(self.path):
             return shape.beliefs(self._rows(query))
 
-    def _rows(self, query: sa.Executable) -> Iterator[tuple[Any, ...]]:
-        compiled = query.compile(  # type: ignore[attr-defined]
-            dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True}
-        )
-        values = [compiled.params[name] for name in compiled.positiontup or ()]
-        bound = [bindable(value) if isinstance(value, str) else value for value in values]
+    def _rows(self, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
+        return self._said(*plain_sql(query))
+
+    def _said(self, sql: str, bound: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         try:
             with closing(connect.reader(self.path)) as connection, connect.judged(self.path):
                 found = migrations.version(connection)
                 migrations.check_version(found, self.path)
                 if found < migrations.STEPS[-1].version:
                     raise StoreBroken(f"{self.path} has an older schema: start netopsd once")
-                yield from connection.execute(str(compiled), bound)
+                yield from connection.execute(sql, bound)
         except (DiskFull, Locked) as error:
             raise StoreBroken(str(error)) from error
-
-
-def _is(column: Any, text: str) -> list[sa.ColumnElement[bool]]:
-    return [column == text] if text else []
-
-
-def _among(column: Any, words: Sequence[str]) -> list[sa.ColumnElement[bool]]:
-    return [column.in_([str(word) for word in words])] if words else []

@@ -11,24 +11,22 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
-
-import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
-from sqlmodel import AutoString
 
 from netopsd.core.model import Resource
 from netopsd.core.values import made
 from netopsd.errors import CannotStore
 from netopsd.plain import as_plain, from_plain
-from netopsd.store.tables import Row
+from netopsd.store.columns import Wanted
+from netopsd.store.migrations import Kept, layout
 
 B = TypeVar("B")
 Value = Any  # what sqlite3 binds: int, float, str, bytes or None
@@ -63,14 +61,14 @@ def _instant_or_none(at: int | None) -> datetime | None:
 class _Instants(dict[Any, Any]):
     """Instants by their microseconds, each made once: most alarms tell one moment several times."""
 
-    def __missing__(self, at: int) -> datetime:
-        made = self[at] = instant(at)
-        return made
-
     def of(self, column: Sequence[int | None], convert: Any) -> Iterator[Any]:
         """Return what `convert` makes of a column of times. Raises TypeError where one lacks."""
-        if None in column:
+        moments = set(column)
+        if None in moments:
             self[None] = convert(None)
+        new = moments.difference(self)  # made as by `instant`, without a call for each
+        since: Any = map(timedelta, repeat(0), repeat(0), new)  # type: ignore[arg-type]
+        self.update(zip(new, map(EPOCH.__add__, since), strict=True))
         return map(self.__getitem__, column)
 
 
@@ -86,11 +84,6 @@ def bindable(text: str) -> str | bytes:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
     return text
-
-
-def statement(query: sa.sql.ClauseElement) -> str:
-    """Return SQL text of a Core statement without parameters, for the plain sqlite3 connection."""
-    return str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
 
 
 def _number(value: float | None) -> float | None:
@@ -118,6 +111,11 @@ class Column(typing.NamedTuple):
     path: str
     into: Callable[[Any], Value] | None
     out: Callable[[Any], Any] | None
+
+    def kept(self, value: Any) -> Value:
+        """Return how `value` of the field is kept."""
+        value = value.value if isinstance(value, StrEnum) else value
+        return value if self.into is None else self.into(value)
 
 
 _PLAIN: tuple[None, None] = (None, None)
@@ -176,38 +174,48 @@ class Shape(Generic[B]):
     a TypeError when the store is imported, never a value silently lost.
     """
 
-    def __init__(self, belief: type[B], row: type[Row]) -> None:
+    def __init__(self, belief: type[B], table: str) -> None:
         self.belief = belief
-        self.table: sa.Table = row.metadata.tables[row.__tablename__]
+        self.table = table
+        self._kept = layout()[table]
         self.fields: list[tuple[str, int, int]] = []  # field, its first column, how many
         columns: list[Column] = []
         for name, hint in _hints(belief):
-            ours = _columns(name, hint, self.table)
+            ours = _columns(name, hint, self._kept)
             self.fields.append((name, len(columns), len(ours)))
             columns += ours
         self.names = [column.name for column in columns]
-        if "resource" in self.table.c:  # the belief's name in an Outcome: str(Resource)
+        if "resource" in self._kept:  # the belief's name in an Outcome: str(Resource)
             columns.append(Column("resource", "resource", str, None))
         self.columns = columns
         self._check()
         self._get = attrgetter(*(column.path for column in columns))
-        self._texts = {i for i, c in enumerate(columns) if _is_text(self.table.c[c.name])}
+        self._texts = {i for i, c in enumerate(columns) if self._kept[c.name].kind is str}
         self._into = [(i, c.into) for i, c in enumerate(columns) if c.into is not None]
-        self.select = sa.select(*(self.table.c[name] for name in self.names))
-        self.insert = _insert(self.table.name, [column.name for column in columns])
+        self.wanted = tuple(self._wanted())
+        self.insert = _insert(self.table, [column.name for column in columns])
         self.upsert = self.insert + self._otherwise()
 
     def _check(self) -> None:
         ours = {column.name for column in self.columns}
-        theirs = {c.name for c in self.table.c if not (c.name == "id" and "id" not in ours)}
+        theirs = {name for name in self._kept if not (name == "id" and "id" not in ours)}
         if ours != theirs:
             raise TypeError(
-                f"{self.belief.__name__} does not fit table {self.table.name}: fields without a "
+                f"{self.belief.__name__} does not fit table {self.table}: fields without a "
                 f"column {sorted(ours - theirs)}, columns without a field {sorted(theirs - ours)}"
             )
 
+    def _wanted(self) -> Iterator[Wanted]:
+        """Yield how `of_columns`' columns are read. What is so by default is so in most rows."""
+        defaults = {field.name: field.default for field in fields(self.belief)}  # type: ignore[arg-type]
+        for column in self.columns[: len(self.names)]:
+            default = defaults.get(column.name, MISSING)
+            double = self._kept[column.name].kind is float
+            usual = () if default is MISSING else (column.kept(default),)
+            yield Wanted(column.name, double, usual)
+
     def _otherwise(self) -> str:
-        keys = {c.name for c in self.table.primary_key}
+        keys = {name for name, kept in self._kept.items() if kept.key}
         sets = [f'"{c.name}"=excluded."{c.name}"' for c in self.columns if c.name not in keys]
         on = ", ".join(f'"{key}"' for key in sorted(keys))
         return f" ON CONFLICT ({on}) DO UPDATE SET {', '.join(sets)}"
@@ -228,11 +236,15 @@ class Shape(Generic[B]):
         return zip(*columns, strict=True)
 
     def beliefs(self, rows: Iterable[Sequence[Any]]) -> list[B]:
-        """Return the beliefs of rows selected by `select`. Raises ValueError for a damaged one."""
-        return self.of_columns(list(zip(*rows, strict=True)))
+        """Return the beliefs of rows (`names` of each). Raises ValueError for a damaged one."""
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        for i, column in enumerate(columns):
+            if i in self._texts and bytes in set(map(type, column)):
+                columns[i] = [plain(v) if isinstance(v, bytes) else v for v in column]
+        return self.of_columns(columns)
 
     def of_columns(self, columns: Sequence[Sequence[Any]]) -> list[B]:
-        """Return the beliefs of the columns that `select` asks for. Raises as `beliefs` does."""
+        """Return the beliefs of the columns `wanted`, texts without BLOBs. Raises as `beliefs`."""
         if not columns:
             return []
         many = len(columns[0])
@@ -251,8 +263,6 @@ class Shape(Generic[B]):
         convert = self.columns[i].out
         if convert is instant or convert is _instant_or_none:
             return instants.of(column, convert)
-        if i in self._texts and bytes in set(map(type, column)):
-            column = [plain(v) if isinstance(v, bytes) else v for v in column]
         return column if convert is None else map(convert, column)
 
 
@@ -261,17 +271,12 @@ def _hints(belief: type) -> list[tuple[str, Any]]:
     return [(field.name, hints[field.name]) for field in fields(belief)]
 
 
-def _columns(name: str, hint: Any, table: sa.Table) -> list[Column]:
+def _columns(name: str, hint: Any, table: Mapping[str, Kept]) -> list[Column]:
     if hint is Resource:
         return [Column(f"{name}_{part}", f"{name}.{part}", None, None) for part in _PARTS]
-    if name not in table.c:
+    if name not in table:
         return [Column(name, name, None, None)]  # the check names it
-    kept = table.c[name]
-    return [_column(name, hint, str if _is_text(kept) else kept.type.python_type)]
-
-
-def _is_text(column: sa.Column[Any]) -> bool:
-    return isinstance(column.type, AutoString)
+    return [_column(name, hint, table[name].kind)]
 
 
 def _insert(table: str, names: Sequence[str]) -> str:

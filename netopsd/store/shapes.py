@@ -17,36 +17,19 @@ from netopsd.core.beliefs import (
 )
 from netopsd.core.ordered import Order, Ordered, OrderItem, OrderNote
 from netopsd.store.shape import Shape
-from netopsd.store.tables import (
-    AlarmRow,
-    ChangeRow,
-    DeviceRow,
-    MeterRow,
-    OrderedRow,
-    OrderItemRow,
-    OrderNoteRow,
-    OrderRow,
-    OutageRow,
-    ServiceRow,
-    SlaPeriodRow,
-    TicketNoteRow,
-    TicketRow,
-    UsageRow,
-    ViolationRow,
-)
 
-ALARMS = Shape(Alarm, AlarmRow)
-CHANGES = Shape(Change, ChangeRow)
-TICKETS = Shape(Ticket, TicketRow)
-NOTES = Shape(TicketNote, TicketNoteRow)
-DEVICES = Shape(DeviceState, DeviceRow)
-SERVICES = Shape(ServiceState, ServiceRow)
-OUTAGES = Shape(Outage, OutageRow)
-PERIODS = Shape(SlaPeriod, SlaPeriodRow)
-VIOLATIONS = Shape(Violation, ViolationRow)
-METERS = Shape(Meter, MeterRow)
-USAGE = Shape(UsageRecord, UsageRow)
-ORDERS = Shape(Order, OrderRow)
-ORDER_ITEMS = Shape(OrderItem, OrderItemRow)
-ORDER_NOTES = Shape(OrderNote, OrderNoteRow)
-ORDERED = Shape(Ordered, OrderedRow)
+ALARMS = Shape(Alarm, "alarms")
+CHANGES = Shape(Change, "alarm_changes")
+TICKETS = Shape(Ticket, "tickets")
+NOTES = Shape(TicketNote, "ticket_notes")
+DEVICES = Shape(DeviceState, "devices")
+SERVICES = Shape(ServiceState, "services")
+OUTAGES = Shape(Outage, "outages")
+PERIODS = Shape(SlaPeriod, "sla_periods")
+VIOLATIONS = Shape(Violation, "violations")
+METERS = Shape(Meter, "meters")
+USAGE = Shape(UsageRecord, "usage_records")
+ORDERS = Shape(Order, "service_orders")
+ORDER_ITEMS = Shape(OrderItem, "service_order_items")
+ORDER_NOTES = Shape(OrderNote, "service_order_notes")
+ORDERED = Shape(Ordered, "ordered_services")

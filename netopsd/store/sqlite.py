@@ -78,14 +78,32 @@ class SqliteStore:
 
         Raises StoreBroken (damaged, not ours, in use, not writable) and StoreTooNew.
         """
+        await self._open(checked=True)
+
+    async def _open(self, checked: bool) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         try:
-            await self._run(self._writer.open)
+            await self._run(lambda: self._writer.open(checked))
             self._sent = await self._read(outbox.sent)
         except BaseException:
             self._thread.shutdown()
             self._thread = None
             raise
+
+    async def open_and_load(self) -> Beliefs:
+        """Do as `open`, then `load`, faster: the pages are looked at while the rows are read.
+
+        Where either fails both are done anew, one after the other: what is wrong with a database is
+        found and said in one way only.
+        """
+        await self._open(checked=False)
+        looking = asyncio.to_thread(connect.look, self.path, load.CURRENT)
+        looked, loaded = await asyncio.gather(looking, self.load(), return_exceptions=True)
+        if looked is None and isinstance(loaded, Beliefs):
+            return loaded
+        await self.close()
+        await self.open()
+        return await self.load()
 
     async def close(self) -> None:
         """Finish what was begun, fold the WAL into the database, free everything."""

@@ -21,8 +21,6 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-APPLICATION_ID = 0x6E6F7073  # "nops": PRAGMA application_id of our files
-
 
 class Row(SQLModel):
     """Base of all tables; its metadata is the schema."""

@@ -71,19 +71,23 @@ class Writer:
     _rows_then: int = 0
     _commits_then: int = 0
 
-    def open(self) -> None:
-        """Open, check and migrate. Raises StoreBroken and StoreTooNew, leaving nothing open."""
+    def open(self, checked: bool = True) -> None:
+        """Open, check and migrate. Raises StoreBroken and StoreTooNew, leaving nothing open.
+
+        Where `checked` is False the caller looks at the pages (`connect.look`).
+        """
         self.stop.clear()
+        self._mark(broken="")
         try:
             try:
-                self._open()
+                self._open(checked)
             except (StoreBroken, DiskFull):
                 # A full disk also shows as an I/O error here (the WAL index cannot grow).
                 if not (self.ballast.tight() and self.ballast.release()):
                     raise
                 self._mark(tight=True)
                 self.close()
-                self._open()
+                self._open(checked)
         except (OSError, DiskFull, Locked) as error:
             self.close()
             raise StoreBroken(f"cannot open the database {self.path}: {error}") from error
@@ -94,13 +98,14 @@ class Writer:
             log.warning("%s: no room for the ballast: the disk is nearly full", self.path)
             self._mark(tight=True)
 
-    def _open(self) -> None:
+    def _open(self, checked: bool) -> None:
         self._lock = connect.hold_lock(self.path)
         self._connection = connection = connect.writer(self.path)
         with connect.judged(self.path):
             migrations.migrate(connection, self.path, self.steps)
             migrations.check_schema(connection, self.path)
-            connect.check(connection, self.path, load.CURRENT)
+            if checked:
+                connect.check(connection, self.path, load.CURRENT)
 
     def close(self) -> None:
         """Fold the WAL into the database and free everything. Raises nothing."""

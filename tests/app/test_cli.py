@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
-from netopsd.cli import discovery, guarded, main
+from netopsd.cli import COMMANDS as MODULES
+from netopsd.cli import build, discovery, guarded, main
 from netopsd.core.engine import decide
 from netopsd.core.model import Batch, Blind, Clocks, Input, Layout, Table, Tick
 from netopsd.core.outcome import Beliefs
@@ -126,6 +128,35 @@ def test_help_comes_without_loading_what_is_slow() -> None:
     )
     assert "discover" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_is_built_alone_and_is_the_same_as_among_all_others() -> None:
+    whole = built("")
+    assert set(whole) == {name for names in MODULES.values() for name in names}
+    for names in MODULES.values():
+        for name in names:
+            assert list(alone := built(name)) == list(names)
+            assert [p.opts for p in alone[name].params] == [p.opts for p in whole[name].params]
+    for other in ("rnu", "--version"):
+        assert list(built(other)) == list(whole)
+
+
+def built(word: str) -> dict[str, Any]:
+    command: Any = typer.main.get_command(build(word))
+    return dict(command.commands)
+
+
+def test_a_start_builds_no_other_commands() -> None:
+    code = (
+        "import sys\n"
+        "from netopsd.cli import guarded, build\n"
+        "guarded(lambda: build('run')(args=['run', '--help']))\n"
+        "print([name for name in sys.modules if name.startswith('netopsd.cli.')])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines()[-1] == "['netopsd.cli.options', 'netopsd.cli.daemon']"
 
 
 COMMANDS = [

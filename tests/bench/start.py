@@ -2,12 +2,14 @@
 
 The store is as a daemon leaves it that has watched them for an hour: every alarm raised at a moment
 of its own, and every one with its ticket. Each start begins with the same files, and from the page
-cache: what is measured is our work, not the disk's.
+cache: what is measured is our work, not the disk's. The program is compiled, as pip leaves it: of a
+checkout whose bytecode is old or cannot be written Python compiles 250 modules at each start.
 """
 
 from __future__ import annotations
 
 import asyncio
+import compileall
 import json
 import os
 import shutil
@@ -29,6 +31,8 @@ from netopsd.store.sqlite import SqliteStore
 from tests.bench import daemon, processes
 from tests.bench.store_rows import T0, outcome
 
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("netopsd", "collectors", "bss_bridge")
 MUST_S, AIM_S = 5.0, 2.0
 RUNS = 5
 SPREAD = timedelta(hours=1)  # over which the alarms came
@@ -38,6 +42,8 @@ DEBUG = ("--set", "log.level=debug", "--set", "log.format=json")
 def run(quick: bool = False) -> dict[str, Any]:
     """Return the seconds of each start, in order, and where those of one more went."""
     devices, alarms = (1_000, 10_000) if quick else (10_000, 100_000)
+    for package in PACKAGES:
+        compileall.compile_dir(ROOT / package, quiet=1)
     with tempfile.TemporaryDirectory(prefix="netopsd-start-", dir="/var/tmp") as tmp:
         where = Path(tmp)
         plan = daemon.Plan(devices=devices, interval_s=300, name="gw-{:05}")

@@ -34,6 +34,7 @@ from netopsd.core.outcome import Outcome
 from netopsd.ports import Message
 from netopsd.store.shapes import ALARMS
 from netopsd.store.sqlite import SqliteStore
+from netopsd.store.tables import Row
 
 T0 = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -239,8 +240,9 @@ def _against_sqlalchemy(path: Path, many: int) -> dict[str, Any]:
     """Upsert the same alarms with our plain statements and through SQLAlchemy Core."""
     alarms = [alarm(n, T0, Phase.ACTIVE, 1) for n in range(many)]
     engine = sa.create_engine(f"sqlite:///{path}")
-    ALARMS.table.create(engine)
-    statement = insert(ALARMS.table)
+    table = Row.metadata.tables[ALARMS.table]
+    table.create(engine)
+    statement = insert(table)
     keep = {c.name: statement.excluded[c.name] for c in ALARMS.columns if c.name != "key"}
     upsert = statement.on_conflict_do_update(index_elements=["key"], set_=keep)
     names = [column.name for column in ALARMS.columns]

@@ -26,5 +26,10 @@ def test_a_column_too_few_too_many_or_too_short_makes_nothing() -> None:
         made(Resource, {**COLUMNS, "port": ("1", "2")}, 2)
     with pytest.raises(TypeError, match="other fields"):
         made(Resource, {"device": ("gw", "sw"), "table": ("if", "")}, 2)
-    with pytest.raises(ValueError, match="fewer than 2 values of row"):
+    with pytest.raises(ValueError, match="fewer than 2 values in a column of Resource"):
         made(Resource, {**COLUMNS, "row": ("eth0",)}, 2)
+
+
+def test_fields_go_where_they_belong_in_whatever_order_their_columns_come() -> None:
+    backwards = dict(reversed(COLUMNS.items()))
+    assert made(Resource, backwards, 2) == made(Resource, COLUMNS, 2)

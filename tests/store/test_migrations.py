@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import AutoString
 
 from netopsd.errors import StoreBroken, StoreTooNew
 from netopsd.store import connect, migrations
-from netopsd.store.migrations import STEPS, Step, migrate, statements, version
+from netopsd.store.migrations import STEPS, Step, layout, migrate, statements, version
 from netopsd.store.read import Reader
 from netopsd.store.sqlite import SqliteStore
+from netopsd.store.tables import Row
 from tests.store.contract import alarm, message, ticket, usage
 
 # The forked child touches nothing but its database and ends by os._exit.
@@ -62,6 +64,24 @@ def test_all_steps_together_come_to_the_tables_of_this_program(tmp_path: Path) -
         wanted = {"".join(statement.split()) for statement in statements()}
         assert schema(connection) == wanted, "tables.py changed: it needs a migration step"
         migrations.check_schema(connection, path)
+
+
+def test_what_the_steps_make_has_the_columns_types_and_keys_that_are_declared() -> None:
+    """A start reads and writes by `layout`, which needs no SQLModel; tables.py is what is meant."""
+    declared = {
+        table.name: {c.name: (_kind(c.type), c.primary_key) for c in table.c}
+        for table in Row.metadata.sorted_tables
+    }
+    assert {
+        name: {c: tuple(kept) for c, kept in table.items()} for name, table in layout().items()
+    } == declared
+    assert [list(layout()[name]) for name in declared] == [
+        list(declared[name]) for name in declared
+    ]
+
+
+def _kind(declared: Any) -> type:
+    return str if isinstance(declared, AutoString) else declared.python_type
 
 
 def test_steps_are_numbered_from_one_without_a_hole() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from netopsd.core import beliefs, model, ordered
 from netopsd.core.beliefs import FINAL
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.errors import CannotStore, StoreBroken
-from netopsd.store import shapes
+from netopsd.store import columns, shapes
 from netopsd.store.memory import MemoryStore
+from netopsd.store.migrations import layout
 from netopsd.store.read import Reader, Span
-from netopsd.store.shape import Shape, statement
+from netopsd.store.shape import Shape
 from netopsd.store.sqlite import SqliteStore
-from netopsd.store.tables import SequenceRow
 from tests.store.contract import T0, alarm, later, message, meter, raised, ticket, usage
 from tests.store.strategies import outcomes
 
@@ -77,7 +77,7 @@ def test_every_outcome_the_core_makes_is_written() -> None:
         *("periods", "violations", "meters", "meters_gone", "usage", "sequences", "events"),
         *("orders", "order_items", "order_notes", "ordered"),
     }
-    assert set(SequenceRow.model_fields) == {"name", "value"}
+    assert set(layout()["sequences"]) == {"name", "value"}
 
 
 def test_an_event_s_line_holds_all_its_fields() -> None:
@@ -88,7 +88,7 @@ def test_an_event_s_line_holds_all_its_fields() -> None:
 
 def test_a_belief_without_a_column_for_a_field_cannot_even_be_imported() -> None:
     with pytest.raises(TypeError, match=r"without a column .*'key'.* without a field"):
-        Shape(beliefs.Alarm, SequenceRow)
+        Shape(beliefs.Alarm, "sequences")
 
 
 @pytest.mark.timeout(400)  # making a failure small takes time
@@ -220,7 +220,7 @@ def test_a_time_that_must_be_there_is_never_none(tmp_path: Path) -> None:
     """Times are made once for all columns: what one column may lack another may not."""
     store, _ = database(tmp_path, raised(alarm()))
     with sqlite3.connect(store.path) as raw:
-        (row,) = raw.execute(statement(shapes.ALARMS.select)).fetchall()
+        (row,) = raw.execute(f"SELECT {', '.join(shapes.ALARMS.names)} FROM alarms").fetchall()
     raw.close()
     names = shapes.ALARMS.names
     cleared, changed = names.index("cleared_at"), names.index("changed_at")
@@ -245,3 +245,36 @@ def test_what_json_cannot_say_is_read_all_the_same_and_in_order(tmp_path: Path) 
         _, found = database(where, outcome)
         assert list(found.alarms.values()) == told
         assert list(found.outages) == list(open_since)
+
+
+def test_what_few_rows_have_is_read_with_those_rows(tmp_path: Path) -> None:
+    """Only what is unusual is handed over: none, some and all rows, with holes in the numbers."""
+    unusual = {"acked_by": "ann", "acked_at": later(5), "flapping": True, "flap_weight": 0.1 + 0.2}
+    told = [alarm(f"gw-{n}") for n in range(3)] + [alarm("gw-3", **unusual), alarm("gw-4")]
+    told += [alarm("gw-5", root="gw-3!unreachable", occurrence=2, source="trap", **unusual)]
+    store, believed = database(tmp_path, raised(*told))
+    assert list(believed.alarms.values()) == told
+    with sqlite3.connect(store.path) as raw:
+        raw.execute("DELETE FROM alarms WHERE resource_device IN ('gw-1', 'gw-4')")
+    raw.close()
+    left = [one for one in told if one.resource.device not in ("gw-1", "gw-4")]
+    assert list(database(tmp_path)[1].alarms.values()) == left
+    everyone = [replace(one, acked_by="bob", flap_weight=1.5) for one in left]
+    assert list(database(tmp_path, raised(*everyone))[1].alarms.values()) == everyone
+
+
+@pytest.mark.parametrize("far", [7, 2**62], ids=["many parts", "too many parts"])
+def test_a_table_read_in_parts_is_read_whole_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: int
+) -> None:
+    monkeypatch.setattr(columns, "PART", 3)
+    told = [alarm(f"gw-{9 - n}", acked_by="ann" * (n % 2), flap_weight=0.1 * n) for n in range(9)]
+    told[4] = alarm("gw-\udcff", text="\ud800 half")  # a BLOB: one part is read by rows
+    store, believed = database(tmp_path, raised(*told))
+    assert list(believed.alarms.values()) == told
+    with sqlite3.connect(store.path) as raw:
+        raw.execute("DELETE FROM alarms WHERE rowid IN (1, 4, 5, 6)")
+        raw.execute("UPDATE alarms SET rowid = ? WHERE rowid = 3", (far + 100,))
+    raw.close()
+    left = [told[n - 1] for n in (2, 7, 8, 9, 3)]
+    assert list(database(tmp_path)[1].alarms.values()) == left

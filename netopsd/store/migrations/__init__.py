@@ -2,21 +2,24 @@
 
 A step once released is never changed: the next one follows it. A process that dies in a step finds
 the database as it was before it, and goes on from there.
+
+Together the steps come to what tables.py declares; a test holds them to it. SQLModel and SQLAlchemy
+take a quarter of a second to import, so a start asks the steps, not tables.py, what the tables look
+like (`layout`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from typing import NamedTuple
 
 from netopsd.errors import StoreBroken, StoreTooNew
 from netopsd.store.migrations import v0001, v0002
-from netopsd.store.tables import MigrationRow, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +39,8 @@ STEPS: tuple[Step, ...] = (
 
 def version(connection: sqlite3.Connection) -> int:
     """Return the version of the database's schema, 0 for an empty one."""
-    name = MigrationRow.__tablename__
-    found = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-    if not connection.execute(found, (name,)).fetchone()[0]:
+    found = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'migrations'"
+    if not connection.execute(found).fetchone()[0]:
         return 0
     (latest,) = connection.execute("SELECT max(version) FROM migrations").fetchone()
     return int(latest or 0)
@@ -77,18 +79,52 @@ def check_version(found: int, path: Path, steps: Sequence[Step] = STEPS) -> None
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreBroken where a table does not have the columns this program reads and writes."""
-    for table in Row.metadata.sorted_tables:
-        found = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
-        wanted = {column.name for column in table.c}
+    for table, columns in layout().items():
+        found = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        wanted = set(columns)
         if found != wanted:
             raise StoreBroken(
-                f"{path}: table {table.name} differs from the schema this program knows "
+                f"{path}: table {table} differs from the schema this program knows "
                 f"(lacks {sorted(wanted - found)}, has besides {sorted(found - wanted)})"
             )
 
 
+class Kept(NamedTuple):
+    """How a column keeps its values."""
+
+    kind: type
+    key: bool  # one of the primary key's
+
+
+_KINDS = {"VARCHAR": str, "INTEGER": int, "FLOAT": float, "BOOLEAN": bool, "BLOB": bytes}
+
+
+@cache
+def layout() -> Mapping[str, Mapping[str, Kept]]:
+    """Return every table's columns, in their order, as all steps together make them."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for step in STEPS:
+            step.apply(connection)
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {
+            table: {
+                name: Kept(_KINDS[declared], key > 0)
+                for _, name, declared, _, _, key in connection.execute(
+                    f"PRAGMA table_info({table})"
+                )
+            }
+            for (table,) in names
+            if table != "sqlite_sequence"
+        }
+
+
 def statements() -> list[str]:
-    """Return the DDL of today's tables: what all steps together must come to."""
+    """Return the DDL of what tables.py declares: what all steps together must come to."""
+    import sqlalchemy as sa
+    from sqlalchemy.dialects import sqlite
+
+    from netopsd.store.tables import Row
+
     dialect = sqlite.dialect()
     made: list[str] = []
     for table in Row.metadata.sorted_tables:

@@ -1,0 +1,117 @@
+"""A start opens and loads at once: it believes, and refuses, what it would one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from netopsd.core.outcome import Beliefs, Outcome
+from netopsd.errors import StoreBroken
+from netopsd.ports import Message
+from netopsd.store import connect
+from netopsd.store.load import CURRENT
+from netopsd.store.sqlite import SqliteStore
+from tests.store.contract import alarm, message, raised
+
+
+def at(where: Path) -> SqliteStore:
+    return SqliteStore(f"sqlite:///{where}/netopsd.db", ballast_bytes=0)
+
+
+def committed(store: SqliteStore, told: Outcome, messages: Sequence[Message]) -> None:
+    async def whole() -> None:
+        await store.open()
+        await store.commit([told], messages)
+        await store.close()
+
+    asyncio.run(whole())
+
+
+def test_opening_and_loading_at_once_believes_and_says_what_one_after_the_other_does(
+    tmp_path: Path,
+) -> None:
+    told = raised(*(alarm(f"gw{n}", text="x" * 300) for n in range(100)))
+    store = at(tmp_path)
+    committed(store, told, [message(n) for n in range(100)])
+    whole, dice = store.path.read_bytes(), random.Random(2)
+    believed, refused = str(at_once(tmp_path)), 0
+    assert believed == str(in_turn(tmp_path))
+    assert "gw99" in believed
+    for _ in range(40):
+        damaged = bytearray(whole)
+        where = dice.randrange(len(damaged))
+        damaged[where : where + 64] = dice.randbytes(len(damaged[where : where + 64]))
+        store.path.write_bytes(damaged)
+        said = in_turn(tmp_path)
+        assert str(at_once(tmp_path)) == str(said)
+        refused += isinstance(said, StoreBroken)
+    assert refused > 5
+    store.path.write_bytes(whole)
+    assert str(at_once(tmp_path)) == believed
+
+
+def test_a_page_that_is_damaged_is_found_though_the_rows_could_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def look(path: Path, tables: tuple[str, ...]) -> None:
+        looked.append(tables)
+        raise StoreBroken("no")
+
+    def check(connection: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> None:
+        looked.append(tables)
+
+    monkeypatch.setattr(connect, "look", look)
+    monkeypatch.setattr(connect, "check", check)
+    assert at_once(tmp_path) == Beliefs()  # what the second look says counts
+    assert looked == [CURRENT, CURRENT]
+
+
+def at_once(where: Path) -> Beliefs | StoreBroken:
+    """Return what a start believes of the store in `where`, or why it does not."""
+    store = at(where)
+
+    async def start() -> Beliefs:
+        try:
+            return await store.open_and_load()
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(start())
+    except StoreBroken as error:
+        return error
+
+
+def in_turn(where: Path) -> Beliefs | StoreBroken:
+    """Do as `at_once`, opening first and loading then."""
+    store = at(where)
+
+    async def start() -> Beliefs:
+        await store.open()
+        try:
+            return await store.load()
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(start())
+    except StoreBroken as error:
+        return error
+
+
+def test_a_start_imports_nothing_of_sqlalchemy() -> None:
+    code = (
+        "import sys, netopsd.start, netopsd.app\n"
+        "print([name for name in ('sqlalchemy', 'sqlmodel') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "[]"
