@@ -97,6 +97,11 @@ class Turns:
         self._devices = devices
         if self._scheduler is None:
             return
+        for round_ in self._rounds:
+            self._catch_up(round_)
+            if self._clock.mono_s() >= round_.began_s + round_.size_s:  # about to be begun
+                round_.began_s, round_.following = round_.began_s + round_.size_s, 0
+                self._catch_up(round_)
         self._forget()
         by_phase: defaultdict[float, defaultdict[int, list[str]]]
         by_phase = defaultdict(lambda: defaultdict(list))
@@ -144,15 +149,19 @@ class Turns:
         """Begin the next round; called by APScheduler."""
         if round_ not in self._rounds:
             return
+        self._catch_up(round_)
         now = self._clock.mono_s()
-        while round_.following < round_.count and round_.at_s(round_.following) <= now:
-            self._next(round_)
         near_s = begin_of(round_.size_s, self._began_s, now + NEAR_S)
         round_.began_s = near_s if abs(now - near_s) <= NEAR_S else now
         round_.following = 0
-        if round_.at_s(0) <= now:
-            self._next(round_)
+        self._catch_up(round_)
         self._wait(round_)
+
+    def _catch_up(self, round_: _Round) -> None:
+        """Take the turns that are due now, which timers are about to."""
+        now = self._clock.mono_s()
+        while round_.following < round_.count and round_.at_s(round_.following) <= now:
+            self._next(round_)
 
     def _next(self, round_: _Round) -> None:
         turn = round_.turns[round_.following % len(round_.turns)]
