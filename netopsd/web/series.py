@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
-from netopsd.core.fleet import Fleet
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Sweep, Table
 from netopsd.ports import Clock
@@ -49,9 +49,21 @@ class _Source:
     uptime_ticks: int | None = None
     tables: dict[str, _Held] = field(default_factory=dict)
     swept: tuple[Sweep, int] | None = None  # the newest look, where it is part of a sweep
+    together: _Together | None = None  # whose sweeps tell of it, at `place`
+    place: int = 0
+
+    def notice(self) -> None:
+        """Take note of the newest sweep that tells of it."""
+        known, i = self.together, self.place
+        if known is not None and known.left[i]:
+            known.left[i] = False
+            self.swept = (known.sweep, i)
+            self.mono_s = known.mono_s
+            self.blind = False
 
     def catch_up(self) -> None:
         """Take the tables out of the sweep that brought them."""
+        self.notice()
         if self.swept is None:
             return
         (sweep, i), self.swept = self.swept, None
@@ -67,6 +79,19 @@ class _Source:
             self.tables[table.layout.table] = _Held(table, mono_s)
         else:
             held.table, held.mono_s = table, mono_s
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class _Together:
+    """The newest sweep of a fleet. Who is `left` has not taken note of it; of those `apart` nobody
+    looks at what sweeps tell: they gave no answer since."""
+
+    devices: Mapping[str, Device]
+    sources: list[_Source | None]
+    sweep: Sweep
+    mono_s: float
+    left: NDArray[np.bool_]
+    apart: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -97,8 +122,7 @@ class Series:
         self._every_s = dict(every_s or {})
         self._stale_s = stale_s
         self._seen: dict[str, _Seen] = {}
-        self._fleets: WeakKeyDictionary[Fleet, tuple[Mapping[str, Device], list[_Source | None]]]
-        self._fleets = WeakKeyDictionary()
+        self._fleets: WeakValueDictionary[int, _Together] = WeakValueDictionary()
         self._told: dict[Share, tuple[int, int]] = {}  # series and hidden rows, latest scrapes
 
     def take(self, batch: Batch, device: Device) -> None:
@@ -111,27 +135,46 @@ class Series:
         source.mono_s = now
         source.blind = batch.blind is not None
         if source.blind:
+            if source.together is not None:  # what is dead keeps no sweep in memory
+                source.together.apart[source.place] = True
+                source.together = None
             return
         source.uptime_ticks = batch.clocks.sys_uptime_ticks
         for table in batch.tables:
             source.keep(table, now)
 
     def take_sweep(self, sweep: Sweep, devices: Mapping[str, Device]) -> None:
-        """Keep the newest looks at many devices."""
-        now = self._clock.mono_s()
-        known = self._fleets.get(sweep.fleet)
-        if known is None or known[0] is not devices:
-            sources = [
-                self._source(devices[name], sweep.source) if name in devices else None
-                for name in sweep.fleet.names
-            ]
-            known = self._fleets[sweep.fleet] = (devices, sources)
-        for i in np.flatnonzero(sweep.present).tolist():
-            source = known[1][i]
-            if source is not None:
-                source.swept = (sweep, i)
-                source.mono_s = now
-                source.blind = False
+        """Keep the newest looks at many devices: no work per device, until somebody asks."""
+        known = self._fleets.get(id(sweep.fleet))
+        if known is None or known.devices is not devices or known.sweep.fleet is not sweep.fleet:
+            known = self._fleets[id(sweep.fleet)] = self._enlist(sweep, devices)
+        for i in np.flatnonzero(known.apart & sweep.present).tolist():
+            self._join(known, i)
+        for i in np.flatnonzero(known.left & ~sweep.present).tolist():
+            if (source := known.sources[i]) is not None:
+                source.notice()
+        known.sweep, known.mono_s = sweep, self._clock.mono_s()
+        known.left = sweep.present.copy()
+
+    def _enlist(self, sweep: Sweep, devices: Mapping[str, Device]) -> _Together:
+        count = len(sweep.fleet.names)
+        nobody = np.zeros(count, np.bool_)
+        made = _Together(devices, [None] * count, sweep, 0.0, nobody, nobody.copy())
+        for i in range(count):
+            self._join(made, i)
+        return made
+
+    def _join(self, known: _Together, i: int) -> None:
+        """Let member `i` be told of by these sweeps from now on."""
+        known.apart[i] = False
+        device = known.devices.get(known.sweep.fleet.names[i])
+        if device is None:
+            return
+        source = known.sources[i] = self._source(device, known.sweep.source)
+        source.notice()
+        if source.together is not None:
+            source.together.apart[source.place] = True
+        source.together, source.place = known, i
 
     def _source(self, device: Device, name: str) -> _Source:
         """Return what is kept of a device and source; new where it is."""
@@ -141,7 +184,7 @@ class Series:
         seen.device = device
         source = seen.sources.get(name)
         if source is None:
-            source = seen.sources[name] = _Source(self._clock.mono_s())
+            source = seen.sources[name] = _Source(float("-inf"))
         return source
 
     def describe(self, help: Mapping[str, str], every_s: Mapping[str, float]) -> None:
@@ -202,6 +245,8 @@ class Series:
             device = seen.device
             if share != WHOLE and crc32(device.name.encode()) % share[1] != share[0] - 1:
                 continue
+            for look in seen.sources.values():
+                look.notice()
             fresh = [
                 look
                 for look in seen.sources.values()

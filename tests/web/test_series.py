@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isnan
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from netopsd.clock import ManualClock
-from netopsd.core.fleet import Fleet, Grid, Member, Part
+from netopsd.core.fleet import Fleet, Grid, Member, Part, batches
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Clocks, Layout, Sweep, Table
 from netopsd.web import labelled
@@ -317,3 +319,69 @@ def test_who_is_no_longer_watched_keeps_no_sweep_in_memory() -> None:
     gc.collect()
 
     assert known() is None
+
+
+def _fleet(*names: str) -> Fleet:
+    layout = ports(("ge-0/0/1",))
+    part = Part(layout, Grid(0, 2, (2, 1), None, None), Grid(2, 1, (1, 1), None, None))
+    return Fleet.of(tuple(Member(device=name, size=3, parts=(part,), clocks={}) for name in names))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sweeps_show_what_their_looks_would_one_by_one(seed: int) -> None:
+    dice = random.Random(seed)
+    names = ("a", "b", "c", "d", "e")
+    devices = {name: Device(name=name, interval_s=5.0) for name in names}
+    clock = ManualClock(NOON)
+    together, alone = Series(clock), Series(clock)
+    fleets = [_fleet(*names), _fleet(*names[1:])]
+    for _ in range(60):
+        clock.move(dice.choice((0.0, 1.0, 5.0, 12.0)))
+        if dice.random() < 0.7:
+            fleet = dice.choice(fleets)
+            n = len(fleet.names)
+            sweep = Sweep(
+                at=clock.now(), mono_s=clock.mono_s(), fleet=fleet, took_s=np.zeros(n),
+                present=np.array([dice.random() < 0.8 for _ in range(n)]),
+                when_s=np.full(n, clock.mono_s()),
+                numbers=np.array([dice.randrange(1000) for _ in range(fleet.size)], np.uint64),
+            )  # fmt: skip
+            together.take_sweep(sweep, devices)
+            for batch in batches(sweep):
+                alone.take(batch, devices[batch.device])
+        elif dice.random() < 0.5:
+            why = dice.choice((Blind.UNREACHABLE, Blind.SKIPPED))
+            batch = Batch(
+                device=dice.choice(names), at=clock.now(), mono_s=clock.mono_s(), blind=why
+            )
+            together.take(batch, devices[batch.device])
+            alone.take(batch, devices[batch.device])
+        elif dice.random() < 0.3:
+            devices = dict(devices)  # a reload
+            together.retain(devices)
+            alone.retain(devices)
+        if dice.random() < 0.4:
+            assert sorted(lines(together)) == sorted(lines(alone))
+
+
+def test_the_dead_keep_no_sweep_in_memory() -> None:
+    series, devices = Series(ManualClock(NOON)), {name: Device(name=name) for name in ("a", "b")}
+    fleet = _fleet("a", "b")
+
+    def sweep(*present: bool) -> weakref.ref[Any]:
+        numbers = np.arange(7, dtype=np.uint64)
+        told = Sweep(
+            at=NOON, mono_s=0.0, fleet=fleet, present=np.array(present), when_s=np.zeros(2),
+            took_s=np.zeros(2), numbers=numbers,
+        )  # fmt: skip
+        series.take_sweep(told, devices)
+        return weakref.ref(numbers)
+
+    known = sweep(True, True)
+    series.take(Batch(device="a", at=NOON, mono_s=0.0, blind=Blind.UNREACHABLE), devices["a"])
+    sweep(False, True)
+    gc.collect()
+
+    assert known() is None
+    sweep(True, True)
+    assert sum(line.startswith("ifHCInOctets") for line in lines(series)) == 2
