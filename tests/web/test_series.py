@@ -368,11 +368,12 @@ def test_the_dead_keep_no_sweep_in_memory() -> None:
     series, devices = Series(ManualClock(NOON)), {name: Device(name=name) for name in ("a", "b")}
     fleet = _fleet("a", "b")
 
-    def sweep(*present: bool) -> weakref.ref[Any]:
-        numbers = np.arange(7, dtype=np.uint64)
+    def sweep(*present: bool, of: Fleet = fleet) -> weakref.ref[Any]:
+        numbers = np.arange(of.size, dtype=np.uint64)
+        n = len(present)
         told = Sweep(
-            at=NOON, mono_s=0.0, fleet=fleet, present=np.array(present), when_s=np.zeros(2),
-            took_s=np.zeros(2), numbers=numbers,
+            at=NOON, mono_s=0.0, fleet=of, present=np.array(present), when_s=np.zeros(n),
+            took_s=np.zeros(n), numbers=numbers,
         )  # fmt: skip
         series.take_sweep(told, devices)
         return weakref.ref(numbers)
@@ -383,5 +384,11 @@ def test_the_dead_keep_no_sweep_in_memory() -> None:
     gc.collect()
 
     assert known() is None
-    sweep(True, True)
+    known = sweep(True, True)
     assert sum(line.startswith("ifHCInOctets") for line in lines(series)) == 2
+    series.take(Batch(device="a", at=NOON, mono_s=0.0, blind=Blind.UNREACHABLE), devices["a"])
+    sweep(True, of=_fleet("b"))  # the others have found another squad
+    assert sum(line.startswith("ifHCInOctets") for line in lines(series)) == 1
+    gc.collect()
+
+    assert known() is None
