@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from netopsd.core import alarm as alarms
 from netopsd.core import cause, outage
 from netopsd.core.alarm import OURSELVES, Seen, Sight
@@ -260,11 +262,25 @@ def _end_isolation(world: World, at: datetime) -> None:
             world.devices[name] = replace(state, missed=0, first_missed_at=None)
 
 
+def _seen_since(world: World, since: datetime) -> set[str]:
+    """Return devices of which a sweep tells that they were seen since then: mostly all of them."""
+    found: set[str] = set()
+    for fleet, now in world.sweeps.items():
+        sweep = now.sweep
+        since_s = sweep.mono_s + (since - sweep.at).total_seconds()
+        lately = now.joined & (sweep.when_s >= since_s)
+        found.update(fleet.names[i] for i in np.flatnonzero(lately).tolist())
+    return found
+
+
 def watch_silence(world: World, at: datetime) -> None:
     """Raise too-long-silence for devices nobody has looked at (our own fault, so said once)."""
     limit = world.inventory.policy.silent_after_s
     began = world.moments.get("began") or at
+    lately = _seen_since(world, at - timedelta(seconds=limit))
     for name, device in world.inventory.devices.items():
+        if name in lately:
+            continue
         state = world.devices.get(name)
         if state is not None and state.reach is Reach.UNREACHABLE:
             continue

@@ -439,6 +439,25 @@ def test_a_device_is_as_it_was_until_its_own_turn_comes() -> None:
     assert periods and periods[0].unknown_s > 0
 
 
+@pytest.mark.parametrize("seen", [NAMES[:5], ()])
+def test_who_is_not_looked_at_for_long_is_missed_whoever_else_is_seen(
+    seen: tuple[str, ...],
+) -> None:
+    both = Both()
+    both.sweep(*NAMES)
+    both.sweep(*NAMES)
+    for _ in range(60):
+        if seen:
+            both.sweep(*seen)
+        else:
+            both.story.at_s += 30.0
+        both.say(Tick(T0 + timedelta(seconds=both.story.at_s), both.story.at_s))
+
+    missed = {c.alarm for c in both.alone.said["changes"] if "too-long-silence" in c.alarm}
+    assert missed == {f"{name}!too-long-silence" for name in NAMES if name not in seen}
+    assert both.same()
+
+
 def test_who_is_no_longer_watched_keeps_no_sweep_in_memory() -> None:
     both = Both()
     both.sweep(*NAMES)
