@@ -47,12 +47,14 @@ class PlannedSession:
         self._bulk = target.credentials.version != "1"
         self._opening = check(1 if self._bulk else 0, community.encode())
         self._security = security
-        self._octets = settings.packet_octets - (security.overhead if security else 0)
         self._peer: Peer | None = None
 
     def plan(self, wanted: Wanted, most: int) -> Plan:
         """Return the requests for `wanted`, encoded."""
-        return packets(self._opening, wanted, most, self._octets)
+        octets = self._settings.packet_octets
+        if self._security is not None:
+            octets -= self._security.overhead
+        return packets(self._opening, wanted, most, octets)
 
     async def _at(self) -> Peer:
         peer = self._peer

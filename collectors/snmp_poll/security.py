@@ -15,6 +15,7 @@ from collectors.snmp_codec import usm, v3
 from collectors.snmp_codec.ber import DecodeError, Tag, header, tlv
 from collectors.snmp_codec.message import GET, REPORT, RESPONSE, Pdu, encode_pdu
 from collectors.snmp_codec.v3 import AUTH, PRIV, REPORTABLE, EngineClock, MessageV3
+from collectors.snmp_poll.envelope import Envelope, Front
 from collectors.snmp_poll.plan import check
 from collectors.snmp_poll.request import Verdict
 from collectors.snmp_poll.settings import Credentials
@@ -51,8 +52,9 @@ class Security:
 
     @property
     def overhead(self) -> int:
-        """Octets of a datagram around a PDU, at most, beyond those of a community message."""
-        return 80 + len(self._name) + 2 * v3.LONGEST_ENGINE_ID
+        """Octets of a datagram around a PDU beyond those of a community message."""
+        engine_id = len(self._engine) or v3.LONGEST_ENGINE_ID
+        return 52 + 2 * engine_id + len(self._name) + self._keys.kept
 
     def forget(self) -> None:
         """Begin anew: the engine is to be discovered, and its clock to be learnt."""
@@ -62,6 +64,8 @@ class Security:
         self._whom = (0, b"", b"")  # level, engine and user of an answer
         self._clock: EngineClock | None = None  # as authentic messages told it
         self._guess = EngineClock(0, 0, None)  # as discovery told it: to send, never to judge by
+        self._front: Front | None = None
+        self._envelope: Envelope | None = None
         self._refusal: tuple[Blind, str] | None = None
 
     def refusal(self) -> tuple[Blind, str] | None:
@@ -84,58 +88,74 @@ class Security:
                 MessageV3(message_id, v3.MAX_SIZE, REPORTABLE, b"", 0, 0, b"", b"", b"", nothing)
             )
         pdu = message[header(message, 0, len(message))[1] + len(OPENING) :]
-        salt, boots, time = b"", 0, 0
+        boots, time = 0, 0
         if self._level & AUTH:
             clock = self._clock or self._guess
             boots, time = clock.boots, clock.now(now)
+        front = self._front
+        if front is None or front.moment != (boots, time):
+            front = self._front = Front(self._keys, self._whom, (boots, time))
+        salt = b""
         if self._level & PRIV:
             self._salt = (self._salt + 1) % 2**64
             salt = self._salt.to_bytes(usm.SALT_OCTETS, "big")
-        return usm.sealed(
-            MessageV3(
-                message_id,
-                v3.MAX_SIZE,
-                self._level | REPORTABLE,
-                self._engine,
-                boots,
-                time,
-                self._name,
-                b"",
-                salt,
-                tlv(Tag.SEQUENCE, self._scope + pdu),
-            ),
-            self._keys,
-        )
+        return front.message(message_id, tlv(Tag.SEQUENCE, self._scope + pdu), salt)
 
-    def open(self, message: MessageV3, data: bytes, now: float) -> bytes | Verdict:
+    def open(self, data: bytes, span: tuple[int, int], now: float) -> bytes | Verdict:
         """Return the answer in an empty community, or what became of it (RFC 3414 section 3.2).
 
-        `message` is the envelope of `data`. Raises nothing.
+        `span` is where the contents of its msgID stand. Raises nothing.
         """
+        try:
+            told = self._quick(data, span, now) if self._envelope is not None else None
+            return self._careful(data, span, now) if told is None else told
+        except (DecodeError, IndexError):
+            return Verdict.MALFORMED
+
+    def _quick(self, data: bytes, span: tuple[int, int], now: float) -> bytes | Verdict | None:
+        """Read an answer whose envelope is the last one's; None where it is another."""
+        assert self._envelope is not None
+        parts = self._envelope.parts(data, span)
+        if parts is None:
+            return None
+        time, auth_at, auth, salt, scoped = parts
+        boots = self._envelope.boots
+        if self._level & AUTH:
+            if not self._keys.authentic(data, auth_at, auth):
+                return self._not_believed(_NOT_AUTHENTIC)
+            if not self._timely(boots, time, now):
+                return self._not_believed(_PAST.format(boots, time))
+        if self._level & PRIV:
+            scoped = self._keys.decrypt(scoped, (boots, time), salt)
+        return self._answer(scoped)
+
+    def _careful(self, data: bytes, span: tuple[int, int], now: float) -> bytes | Verdict:
+        """Read any message. Raises DecodeError."""
+        message = v3.decode_v3(data)
         if not self._engine:
             return self._discovered(message, now)
         doubt = self._doubt(message, data, now) if message.flags & AUTH else ""
         if doubt:
             return self._not_believed(doubt)
-        try:
-            return self._inside(message, now)
-        except DecodeError:
-            return Verdict.MALFORMED
-
-    def _inside(self, message: MessageV3, now: float) -> bytes | Verdict:
-        """Take what is inside a message that is authentic and timely, or says it is neither."""
         scoped = self._opened(message)
-        _, at, end = header(scoped, 0, len(scoped))
-        inner = at + len(self._scope)
-        if scoped.startswith(self._scope, at) and scoped[inner : inner + 1] == _RESPONSE:
-            if (message.flags & (AUTH | PRIV), message.engine_id, message.user) != self._whom:
-                return self._not_believed(_OTHER)
-            self._refusal = None
-            return tlv(Tag.SEQUENCE, OPENING + scoped[inner:end])
+        if (message.flags & (AUTH | PRIV), message.engine_id, message.user) == self._whom:
+            answer = self._answer(scoped)
+            if answer is not None:
+                self._envelope = Envelope(message, data, span)
+                return answer
         pdu = v3.decode_scoped(scoped).pdu
         if pdu.tag != REPORT:
             return self._not_believed(_OTHER)
         return self._reported(pdu, message, now)
+
+    def _answer(self, scoped: bytes) -> bytes | None:
+        """Return the response in a scoped PDU of our context, None where it is none of these."""
+        _, at, end = header(scoped, 0, len(scoped))
+        inner = at + len(self._scope)
+        if not scoped.startswith(self._scope, at) or scoped[inner : inner + 1] != _RESPONSE:
+            return None
+        self._refusal = None
+        return tlv(Tag.SEQUENCE, OPENING + scoped[inner:end])
 
     def _discovered(self, message: MessageV3, now: float) -> Verdict:
         """Take the engine id from a report (RFC 3414 section 4); its clock is a guess so far."""
@@ -169,14 +189,13 @@ class Security:
             return _OTHER
         if not self._keys.authentic(data, message.auth_at, message.auth):
             return _NOT_AUTHENTIC
-        if not self._timely(message, now):
+        if not self._timely(message.boots, message.time, now):
             return _PAST.format(message.boots, message.time)
         return ""
 
-    def _timely(self, message: MessageV3, now: float) -> bool:
+    def _timely(self, boots: int, time: int, now: float) -> bool:
         """RFC 3414 section 3.2 (7) b, for authentic messages: the other side is authoritative."""
         clock = self._clock
-        boots, time = message.boots, message.time
         if boots == v3.MOST_BOOTS:
             return False
         if clock is None:

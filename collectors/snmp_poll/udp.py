@@ -14,9 +14,7 @@ import socket
 from collections import deque
 from typing import Any
 
-from collectors.snmp_codec.ber import DecodeError
-from collectors.snmp_codec.v3 import decode_v3
-from collectors.snmp_poll.parse import request_id
+from collectors.snmp_poll.parse import VERSION_3, message_id, request_id
 from collectors.snmp_poll.request import Address, Peer, Request, Verdict
 from collectors.snmp_poll.settings import SnmpPollSettings
 from collectors.snmp_poll.stats import Counts
@@ -236,10 +234,13 @@ class Transport:
 
     def _take(self, data: bytes, source: Address) -> None:
         self.counts.received += 1
+        if VERSION_3 in data[2:7]:
+            self._take_v3(data, source)
+            return
         try:
             opening, start, end = request_id(data)
         except IndexError:
-            self._take_v3(data, source)
+            self._garbage(source)
             return
         request = self._pending.get(int.from_bytes(data[start:end], "big"))
         if request is None:
@@ -269,12 +270,12 @@ class Transport:
 
     def _take_v3(self, data: bytes, source: Address) -> None:
         try:
-            message = decode_v3(data)
-        except DecodeError:
-            self.counts.decode_errors += 1
+            span = message_id(data)
+        except IndexError:
             self._garbage(source)
             return
-        request = self._pending.get(message.msg_id)
+        number = int.from_bytes(data[span[0] : span[1]], "big")
+        request = self._pending.get(number)
         if request is None:
             self.counts.late += 1
             return
@@ -286,11 +287,11 @@ class Transport:
             request.owner.garbled = True
         else:
             assert self._loop is not None
-            told = peer.security.open(message, data, self._loop.time())
+            told = peer.security.open(data, span, self._loop.time())
             if isinstance(told, bytes):
                 self._take_inside(request, told)
             else:
-                self._judged(request, told, message.msg_id)
+                self._judged(request, told, number)
 
     def _take_inside(self, request: Request, data: bytes) -> None:
         """Take an authentic answer, if it is the one to this request."""
@@ -322,7 +323,11 @@ class Transport:
             request.owner.garbled = True
 
     def _garbage(self, source: Address) -> None:
-        """Tell who waits for `source` that it talks, but not SNMP. Its time-out stands."""
+        """Count it, and tell who waits for `source` that it talks, but not SNMP.
+
+        Its time-out stands.
+        """
+        self.counts.decode_errors += 1
         for request in self._pending.values():
             if request.peer.address == source:
                 request.owner.garbled = True
