@@ -54,7 +54,7 @@ class Security:
     def overhead(self) -> int:
         """Octets of a datagram around a PDU beyond those of a community message."""
         engine_id = len(self._engine) or v3.LONGEST_ENGINE_ID
-        return 52 + 2 * engine_id + len(self._name) + self._keys.kept
+        return 60 + 2 * engine_id + len(self._name) + self._keys.kept
 
     def forget(self) -> None:
         """Begin anew: the engine is to be discovered, and its clock to be learnt."""
@@ -230,4 +230,5 @@ class Security:
             return self._discovered(message, now)
         why = _REPORTS.get(stat) or f"the device answers with the report {oid or 'of nothing'}"
         self._refusal = (Blind.REJECTED, why)
-        return Verdict.REFUSED
+        # Of the same engine id: perhaps this request went out before it was known.
+        return Verdict.AGAIN if stat == _UNKNOWN_ENGINE else Verdict.REFUSED
