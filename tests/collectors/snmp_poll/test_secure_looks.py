@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
+from collectors.snmp_codec.ber import Tag
 from collectors.snmp_codec.message import RESPONSE, Message, Pdu, encode
 from collectors.snmp_codec.v3 import MOST_BOOTS
 from collectors.snmp_poll import SnmpPoller
-from netopsd.core.model import Batch, Blind
+from netopsd.core.model import Batch, Blind, Sweep
 from netopsd.errors import CannotLook
 from simulators import usm
 from simulators.scenario import User
-from tests.collectors.snmp_poll.agent import switch
-from tests.collectors.snmp_poll.secure_agent import ME, SecureAgent
+from tests.collectors.snmp_poll.agent import Agent, switch
+from tests.collectors.snmp_poll.secure_agent import ME, SecureAgent, SecureLiar
 from tests.collectors.snmp_poll.test_lies import counter, look, ports, tell, two_looks
 
+ENGINE_TIME = "1.3.6.1.6.3.10.2.1.3.0"
 HASTY: dict[str, Any] = {"timeout_s": 0.05, "retries": 1}
 
 
@@ -273,18 +275,49 @@ def test_each_try_has_its_own_msg_id_and_a_late_answer_to_the_first_still_counts
 
     agent = Slow(switch())
 
-    def slow(agent: SecureAgent) -> None:
-        agent.slow = True  # type: ignore[attr-defined]
+    async def story(poller: SnmpPoller) -> Any:
+        await look(poller)
+        agent.slow = True
         agent.seen.clear()
         agent.asked.clear()
+        got = await look(poller)
+        assert not poller._transport._pending, "msgIDs are kept that nobody waits for"
+        return got
 
-    (_, got), stats = told(agent, slow, timeout_s=0.1)
+    got, stats = tell(agent, story, "3", timeout_s=0.1, retries=1)
 
     assert isinstance(got, Batch)
     assert stats.timeouts >= 1
     assert stats.in_flight == 0
     assert len({parts.message_id for parts in agent.seen}) == len(agent.seen)
     assert len({pdu.request_id for pdu in agent.asked}) < len(agent.asked)
+
+
+def test_asking_again_after_a_report_is_none_of_the_tries() -> None:
+    class Unlucky(SecureAgent):
+        losing = 0
+
+        def answer(self, parts: usm.Parts, pdu: Pdu) -> bytes:
+            self.losing -= 1
+            return b"" if self.losing >= 0 else super().answer(parts, pdu)
+
+        def reboots(self) -> None:
+            self.boots += 1
+            self.began_s = asyncio.get_running_loop().time()
+            self.losing = 2
+
+    (_, got), stats = told(Unlucky(switch()), lambda agent: agent.reboots(), timeout_s=0.2)  # type: ignore[attr-defined]
+
+    assert isinstance(got, Batch)
+    assert not got.errors
+    assert stats.timeouts >= 1
+
+
+def test_an_answer_from_another_port_is_none() -> None:
+    got, stats = tell(SecureLiar("other port", switch()), look, "3", **HASTY)
+
+    assert isinstance(got, CannotLook)
+    assert stats.wrong_source >= 1
 
 
 def test_lost_packets_are_asked_for_again() -> None:
@@ -353,3 +386,17 @@ def told_as(
         return [first, await look(poller)]
 
     return tell(agent, story, version, **HASTY)
+
+
+@pytest.mark.parametrize("version", ["2c", "3"])
+def test_squads_which_speak_in_clear_leave_it_out(version: str) -> None:
+    kind = SecureAgent if version == "3" else Agent
+    agent = kind(switch() | {ENGINE_TIME: (Tag.INTEGER, 7)})
+
+    async def story(poller: SnmpPoller) -> list[Any]:
+        await two_looks(poller)
+        return [each async for each in poller.sweep(("gw1",))]
+
+    (asked,), _ = tell(agent, story, version)
+
+    assert asked == "gw1" if version == "3" else isinstance(asked, Sweep)
