@@ -7,8 +7,6 @@ digest, salt and contents is what it was last time, and is compared or copied ra
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from collectors.snmp_codec import usm
 from collectors.snmp_codec.ber import Tag, integer, tlv
 from collectors.snmp_codec.v3 import AUTH, MAX_SIZE, PRIV, REPORTABLE, USM, MessageV3
@@ -73,14 +71,9 @@ class Front:
         return b"".join((whole[:at], keys.mac(whole), whole[at + kept :]))
 
 
-class Parts(NamedTuple):
-    """What differs from answer to answer. `scoped` as in MessageV3."""
-
-    time: int
-    auth_at: int
-    auth: bytes
-    salt: bytes
-    scoped: bytes
+# What differs from answer to answer: time, where the digest stands, the digest, the salt, and
+# `scoped` as in MessageV3.
+Parts = tuple[int, int, bytes, bytes, bytes]
 
 
 class Envelope:
@@ -132,4 +125,4 @@ class Envelope:
             return None
         time = int.from_bytes(data[time_at : time_at + self._time], "big")
         auth = data[auth_at : auth_at + self._auth]
-        return Parts(time, auth_at, auth, salt, data[scoped_at:])
+        return time, auth_at, auth, salt, data[scoped_at:]

@@ -314,7 +314,7 @@ def message_id(data: bytes) -> tuple[int, int]:
     if not data.startswith(VERSION_3, at):
         raise IndexError
     at, _ = inside(data, at + len(VERSION_3))
-    start, end = inside(data, at, Tag.INTEGER)
+    start, end = inside(data, at, 2)
     if not start < end <= len(data):
         raise IndexError
     return start, end

@@ -180,14 +180,17 @@ class Transport:
 
     def forget(self, request: Request) -> None:
         """Stop waiting for `request`; an answer to it is late from now on."""
+        self._settle(request)
+        if self._queue:
+            self._pump()
+
+    def _settle(self, request: Request) -> None:
         request.gone = True
-        self._pending.pop(request.id, None)
-        for number in request.others:
+        for number in (request.id, *request.others):
             self._pending.pop(number, None)
         if request.out:
             request.out = False
             self._out -= 1
-            self._pump()
 
     def _pump(self) -> None:
         queue = self._queue
@@ -257,13 +260,7 @@ class Transport:
         self._answered(request, data, (start, end))
 
     def _answered(self, request: Request, data: bytes, span: tuple[int, int]) -> None:
-        del self._pending[request.id]
-        for number in request.others:
-            self._pending.pop(number, None)
-        request.gone = True
-        if request.out:
-            request.out = False
-            self._out -= 1
+        self._settle(request)
         request.owner.answered(request, data, span)
         if self._queue:
             self._pump()
@@ -316,6 +313,7 @@ class Transport:
                 request.out = False
                 self._out -= 1
                 self.send(request)
+                self._pump()
         elif verdict is Verdict.NOT_BELIEVED:
             self.counts.wrong_community += 1
         elif verdict is Verdict.MALFORMED:
