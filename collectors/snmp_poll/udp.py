@@ -321,10 +321,7 @@ class Transport:
             request.owner.garbled = True
 
     def _garbage(self, source: Address) -> None:
-        """Count it, and tell who waits for `source` that it talks, but not SNMP.
-
-        Its time-out stands.
-        """
+        """Tell who waits for `source` that it talks, but not SNMP. Its time-out stands."""
         self.counts.decode_errors += 1
         for request in self._pending.values():
             if request.peer.address == source:
