@@ -1,6 +1,6 @@
 """What SNMPv3 costs over SNMPv2c: CPU seconds per million values of the whole daemon, the same
-devices, columns and interval for each way to ask. All ways run at the same time, a daemon each, so
-that what else the machine does is in all of them alike."""
+devices, columns and interval for each way to ask. Ways that are compared run at the same time, a
+daemon each, so that what else the machine does is in all of them alike."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Size:
     window_s: float
 
 
-FULL = Size(devices=300, interval_s=5, warm_s=18, window_s=40)
-QUICK = Size(devices=200, interval_s=5, warm_s=14, window_s=10)
+FULL = Size(devices=500, interval_s=5, warm_s=18, window_s=30)
+QUICK = Size(devices=400, interval_s=5, warm_s=14, window_s=10)
 
 
 def run(quick: bool = False) -> dict[str, Any]:
@@ -41,29 +41,30 @@ def run(quick: bool = False) -> dict[str, Any]:
     base = daemon.Plan(
         devices=size.devices, interval_s=size.interval_s, snmp=FEW, traps="enabled = false\n"
     )
-    rows = measure(
-        {
-            "v2c_together": base,
-            "v2c_singly": replace(base, snmp=SINGLY),
-            "v3_auth_priv": replace(base, credentials=PRIV),
-            "v3_auth_no_priv": replace(base, credentials=AUTH),
-            "v3_auth_priv_gufo": replace(base, credentials=PRIV, engine="gufo"),
-        },
-        size,
-    )
+    singly = replace(base, snmp=SINGLY)
+    ways = {
+        "v2c_singly": singly,
+        "v3_auth_priv": replace(base, credentials=PRIV),
+        "v3_auth_priv_gufo": replace(base, credentials=PRIV, engine="gufo"),
+    }
+    rows = measure(ways, size)
     cost = {name: row["cpu_s_per_million_values"] for name, row in rows.items()}
     ratio = round(cost["v3_auth_priv"] / cost["v2c_singly"], 2)
+    others: dict[str, Any] = {}
+    if not quick:
+        ways = {"v2c_singly": singly, "v3_auth_no_priv": replace(base, credentials=AUTH)}
+        others = measure({"v2c_together": base, **ways}, size)
     return {
         "devices": size.devices,
         "columns": len(farm.COLUMNS),
         "interval_s": size.interval_s,
         "ways": rows,
+        "at_another_time": others,
         "v3_over_v2c_singly": ratio,
-        "v3_over_v2c_together": round(cost["v3_auth_priv"] / cost["v2c_together"], 2),
         "v3_over_gufo": round(cost["v3_auth_priv"] / cost["v3_auth_priv_gufo"], 3),
         "must": MUST,
         "met": {"must": ratio <= MUST},
-        "how": "a whole daemon for each way, all at the same time on the same snmpd in a network "
+        "how": "a whole daemon for each way, three at the same time on the same snmpd in a network "
         "namespace: CPU of its process tree from /proc over the window, and the values it counted "
         "meanwhile; v3 is SHA-1 and AES-128; singly is [snmp] sweep_devices = 0, as v3 is asked",
     }
