@@ -38,7 +38,7 @@ ROWS = {
     "netconf": "tests.bench.netconf_rows",
 }
 NEEDS_NAMESPACE = {"poll", "v3", "capacity", "storm", "reaction", "start", "growth"}
-SLOW = {"store", "netconf"}  # told by name only where it is to be quick
+SLOW = {"v3", "store", "netconf"}  # told by name only where it is to be quick
 PEERS = {
     "snmpd": "snmpd",
     "snmpget": "snmp",
