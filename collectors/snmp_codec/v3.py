@@ -1,10 +1,12 @@
 """The envelope of an SNMPv3 message with the User-based Security Model, to values and back.
 
-RFC 3412 section 6, RFC 3414 section 2.4. Nothing is verified or decrypted here.
+RFC 3412 section 6, RFC 3414 section 2.4. Nothing is verified or decrypted here; `EngineClock` is
+for times that have been verified.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from collectors.snmp_codec.ber import DecodeError, Tag, header, integer, signed, tlv
@@ -19,7 +21,40 @@ from collectors.snmp_codec.message import (
 
 AUTH, PRIV, REPORTABLE = 0x01, 0x02, 0x04  # bits of msgFlags
 USM = 3
+LONGEST_ENGINE_ID = 32  # octets (RFC 3411 section 5, SnmpEngineID)
+MAX_SIZE = 65_507  # the msgMaxSize we state: what UDP over IPv4 can carry
+MOST_BOOTS = 2**31 - 1
+WINDOW_S = 150  # RFC 3414 section 2.2.3
 _MOST = 2**31 - 1
+
+
+@dataclass(slots=True)
+class EngineClock:
+    """The clock of an engine that is the authoritative one, as authentic messages told it.
+
+    `mono_s` is when that was, in seconds of a clock that only goes on; None where it is not known
+    and no time is taken to have passed since.
+    """
+
+    boots: int
+    time: int  # the latest engine time received, in seconds
+    mono_s: float | None
+
+    def now(self, mono_s: float) -> int:
+        """Return our notion of its engine time."""
+        passed = 0 if self.mono_s is None else int(mono_s - self.mono_s)
+        return min(self.time + passed, _MOST)
+
+    def late(self, boots: int, time: int, mono_s: float) -> bool:
+        """Return whether a message of that moment is outside the window (section 3.2 (7) b 2)."""
+        return boots < self.boots or (boots == self.boots and time < self.now(mono_s) - WINDOW_S)
+
+    def advance(self, boots: int, time: int, mono_s: float) -> bool:
+        """Take a later moment over (section 3.2 (7) b 1); return whether it was one."""
+        if (boots, time) <= (self.boots, self.time):
+            return False
+        self.boots, self.time, self.mono_s = boots, time, mono_s
+        return True
 
 
 class MessageV3(NamedTuple):
@@ -105,7 +140,7 @@ def decode_v3(data: bytes) -> MessageV3:
 
 def _security(data: bytes, at: int, end: int) -> tuple[bytes, int, int, bytes, bytes, int, bytes]:
     inner, stop = _inside(data, at, end, Tag.SEQUENCE)
-    start, inner = _octets(data, inner, stop, 32)
+    start, inner = _octets(data, inner, stop, LONGEST_ENGINE_ID)
     engine_id = data[start:inner]
     boots, inner = _number(data, inner, stop)
     time, inner = _number(data, inner, stop)
@@ -125,7 +160,7 @@ def decode_scoped(data: bytes, max_varbinds: int = MAX_VARBINDS) -> Scoped:
     Raises DecodeError.
     """
     at, end = _inside(data, 0, len(data), Tag.SEQUENCE)
-    start, at = _octets(data, at, end, 32)
+    start, at = _octets(data, at, end, LONGEST_ENGINE_ID)
     engine_id = data[start:at]
     start, at = _octets(data, at, end, 255)
     name = data[start:at]
@@ -142,6 +177,11 @@ def encode_scoped(scoped: Scoped) -> bytes:
     engine_id, name, pdu = scoped
     contents = tlv(Tag.OCTET_STRING, engine_id) + tlv(Tag.OCTET_STRING, name) + encode_pdu(pdu)
     return tlv(Tag.SEQUENCE, contents)
+
+
+def size_of(octets: int) -> int:
+    """Return how long an element with so many octets of contents is."""
+    return octets + (2 if octets < 0x80 else 2 + (octets.bit_length() + 7) // 8)
 
 
 def encode_v3(message: MessageV3) -> bytes:

@@ -28,6 +28,7 @@ _ACCEPTED = (
 )
 _WIDEST = (5, 9, 5, 5)  # octets of a value, one more than its bits where the first would be set
 _TOP = 2**64
+VERSION_3 = b"\x02\x01\x03"
 ABSENT = {
     int(Tag.NO_SUCH_OBJECT): "noSuchObject",
     int(Tag.NO_SUCH_INSTANCE): "noSuchInstance",
@@ -182,7 +183,7 @@ class Packet:
         starts, number, accepted = data.startswith, int.from_bytes, _ACCEPTED
         if not starts(b"\x02\x01\x00\x02\x01", at):  # error-status noError, any error-index
             return None
-        at, stop = _inside(data, at + 6)
+        at, stop = inside(data, at + 6)
         if stop != len(data):
             return None
         tail, name_at = self.tail, self.names_at
@@ -190,11 +191,11 @@ class Packet:
             name_end = name_at + 2 + tail[name_at + 1]
             name = tail[name_at + 2 : name_end - 2]  # as `names` gives it
             name_at = name_end
-            if data[at] == 0x30 and data[at + 1] < 0x80:  # `_inside`, the common case
+            if data[at] == 0x30 and data[at + 1] < 0x80:  # `inside`, the common case
                 stop = at + 2 + data[at + 1]
                 at += 2
             else:
-                at, stop = _inside(data, at)
+                at, stop = inside(data, at)
             if not starts(name, at):
                 return None
             begin = at + len(name) + 2
@@ -233,7 +234,7 @@ class Packet:
         return [dotted(name) for name in self.names()]
 
 
-def _inside(data: bytes, at: int, tag: int = 0x30) -> tuple[int, int]:
+def inside(data: bytes, at: int, tag: int = 0x30) -> tuple[int, int]:
     """Return where the contents of the element at `at` begin and end.
 
     IndexError where there is none of `tag`, or its length is not written as it should be.
@@ -252,9 +253,9 @@ def _inside(data: bytes, at: int, tag: int = 0x30) -> tuple[int, int]:
 
 def _wraps(data: bytes, span: tuple[int, int]) -> bool:
     """Return whether message and PDU end where the datagram does, `span` being the request-id."""
-    at, stop = _inside(data, 0)
+    at, stop = inside(data, 0)
     at += 3  # version
-    start, end = _inside(data, at + 2 + data[at + 1], RESPONSE)
+    start, end = inside(data, at + 2 + data[at + 1], RESPONSE)
     return stop == end == len(data) and start == span[0] - 2 and span[1] - span[0] <= 9
 
 
@@ -302,3 +303,18 @@ def request_id(data: bytes) -> tuple[int, int, int]:
     if not start < end <= len(data):
         raise IndexError
     return check, start, end
+
+
+def message_id(data: bytes) -> tuple[int, int]:
+    """Return where the contents of an SNMPv3 message's msgID begin and end.
+
+    Raises IndexError where `data` is none. Reads the head only; nothing else is checked.
+    """
+    at, _ = inside(data, 0)
+    if not data.startswith(VERSION_3, at):
+        raise IndexError
+    at, _ = inside(data, at + len(VERSION_3))
+    start, end = inside(data, at, 2)
+    if not start < end <= len(data):
+        raise IndexError
+    return start, end

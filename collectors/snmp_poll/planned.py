@@ -1,9 +1,10 @@
-"""The engine of our own for SNMPv1 and v2c: requests planned once, answers compared, one socket."""
+"""The engine of our own: requests planned once, answers compared, one socket."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from collectors.snmp_codec.ber import DecodeError
 from collectors.snmp_codec.message import Pdu, decode
@@ -19,15 +20,23 @@ from netopsd.core.model import Blind
 from netopsd.errors import CannotLook
 from netopsd.ports import Clock
 
+if TYPE_CHECKING:
+    from collectors.snmp_poll.security import Security
+
 SYS_UPTIME = "1.3.6.1.2.1.1.3"
 Plan = tuple[Packet, ...]
 
 
 class PlannedSession:
-    """One v1 or v2c device over the shared socket."""
+    """One device over the shared socket; `security` is that of an SNMPv3 one."""
 
     def __init__(
-        self, target: Target, settings: SnmpPollSettings, transport: Transport, clock: Clock
+        self,
+        target: Target,
+        settings: SnmpPollSettings,
+        transport: Transport,
+        clock: Clock,
+        security: Security | None = None,
     ) -> None:
         self._target = target
         self._settings = settings
@@ -37,11 +46,15 @@ class PlannedSession:
         community = secret.get_secret_value() if secret else ""
         self._bulk = target.credentials.version != "1"
         self._opening = check(1 if self._bulk else 0, community.encode())
+        self._security = security
         self._peer: Peer | None = None
 
     def plan(self, wanted: Wanted, most: int) -> Plan:
         """Return the requests for `wanted`, encoded."""
-        return packets(self._opening, wanted, most, self._settings.packet_octets)
+        octets = self._settings.packet_octets
+        if self._security is not None:
+            octets -= self._security.overhead
+        return packets(self._opening, wanted, most, octets)
 
     async def _at(self) -> Peer:
         peer = self._peer
@@ -54,6 +67,7 @@ class PlannedSession:
             peer.timeout_s = target.timeout_s or self._settings.timeout_s
             peer.retries = self._settings.retries if target.retries is None else target.retries
             peer.any_source = target.any_source
+            peer.security = self._security
             self._peer = peer
         return peer
 
@@ -65,6 +79,11 @@ class PlannedSession:
         self._peer = None  # a name may have moved to another address
         if said.trouble:
             return self._blind(Blind.UNREACHABLE, said.trouble)
+        if self._security is not None:
+            refusal = self._security.refusal()
+            self._security.forget()  # whatever it is, it may have begun a new life
+            if refusal is not None:
+                return self._blind(refusal[0], refusal[1])
         if said.garbled:
             return self._blind(Blind.MALFORMED, f"{where} answers, but nothing we could read")
         return self._blind(Blind.UNREACHABLE, f"no answer from {where}")
@@ -151,8 +170,13 @@ class PlannedSession:
         return ""
 
     def together(self, plan: Plan) -> tuple[Peer, Plan] | None:
-        """Return the device as the socket sees it, once that is known, and its packets."""
-        return (self._peer, plan) if self._peer is not None and plan else None
+        """Return the device as the socket sees it, once that is known, and its packets.
+
+        None for SNMPv3: squads send and compare what is not encrypted.
+        """
+        if self._peer is None or self._security is not None or not plan:
+            return None
+        return self._peer, plan
 
     async def close(self) -> None:
         self._peer = None

@@ -88,10 +88,13 @@ class SnmpPoller:
 
     def _session(self, target: Target) -> Session:
         engine = target.engine
-        if engine == "auto":
-            engine = "gufo" if target.credentials.version == "3" else "planned"
-        if engine == "planned":
-            return PlannedSession(target, self._settings, self._transport, self._clock)
+        if engine in ("auto", "planned"):
+            security = None
+            if target.credentials.version == "3":
+                from collectors.snmp_poll.security import Security
+
+                security = Security(target.credentials)
+            return PlannedSession(target, self._settings, self._transport, self._clock, security)
         if engine == "gufo":
             from collectors.snmp_poll.gufo_engine import GufoSession
 

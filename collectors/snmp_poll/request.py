@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
-from typing import Any, Protocol
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collectors.snmp_poll.security import Security
 
 Address = tuple[Any, ...]
 SMALLEST_ID = 1 << 23  # below it a request-id would take fewer than four octets
@@ -30,10 +34,19 @@ def new_ids(count: int, taken: Iterable[NDArray[np.uint32]]) -> NDArray[np.uint3
             return found
 
 
+class Verdict(Enum):
+    """What became of an SNMPv3 message that is no answer to be read."""
+
+    AGAIN = auto()  # the engine, or its clock, is known now: ask again
+    REFUSED = auto()  # a report says why there will be no answer
+    NOT_BELIEVED = auto()  # not authentic, of another engine or level, or of the past
+    MALFORMED = auto()  # not what it should be inside
+
+
 class Peer:
     """A device as the socket sees it. Made by `Transport.peer`."""
 
-    __slots__ = ("address", "any_source", "check", "retries", "sock", "timeout_s")
+    __slots__ = ("address", "any_source", "check", "retries", "security", "sock", "timeout_s")
 
     def __init__(self, sock: socket.socket, address: Address, check: bytes) -> None:
         self.sock = sock
@@ -42,6 +55,7 @@ class Peer:
         self.timeout_s = 2.0
         self.retries = 2
         self.any_source = False
+        self.security: Security | None = None  # SNMPv3's; then `check` is what is inside
 
     def speaks(self, source: Address) -> bool:
         """Return whether a datagram from `source` may be this device's."""
@@ -73,11 +87,13 @@ class Request:
     """One datagram on its way."""
 
     __slots__ = (
+        "again",
         "due",
         "gone",
         "head",
         "id",
         "mark",
+        "others",
         "out",
         "owner",
         "packet",
@@ -95,6 +111,8 @@ class Request:
         self.packet: Any = None  # the owner's
         self.mark = 0  # the owner's
         self.id = 0
+        self.others: tuple[int, ...] = ()  # SNMPv3: msgIDs of tries after the first
+        self.again = 0  # SNMPv3: how often it was asked anew at once, since a report said how
         self.tries = 0
         self.wait_s = peer.timeout_s
         self.due = 0

@@ -77,6 +77,8 @@ class Credentials(BaseModel):
             raise ValueError('community belongs to version "1" or "2c"')
         if not self.user:
             raise ValueError('version "3" needs a user')
+        if len(self.user.encode()) > 32:
+            raise ValueError("user: at most 32 octets (RFC 3414 section 5, usmUserName)")
         for what, algorithm, key in (
             ("auth", self.auth, self.auth_key),
             ("priv", self.priv, self.priv_key),
@@ -97,7 +99,7 @@ class Target(BaseModel):
     """One device to ask. None for a time or count: what `[snmp]` says.
 
     `any_source` takes answers from another address of the device (the request-id and community
-    must still fit). `engine`: "auto" is "planned" for v1/v2c and "gufo" for v3.
+    must still fit). `engine`: "auto" is "planned".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -112,12 +114,6 @@ class Target(BaseModel):
     interval_s: float = Field(default=30.0, gt=0, le=86400)
     engine: Literal["auto", "planned", "gufo", "pysnmp"] = "auto"
     any_source: bool = False
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.engine == "planned" and self.credentials.version == "3":
-            raise ValueError('engine "planned" speaks v1 and v2c; for v3 use "gufo" or "pysnmp"')
-        return self
 
 
 class SnmpPollSettings(BaseModel):

@@ -15,7 +15,7 @@ class Counts:
     timeouts: int = 0  # tries that got no answer
     late: int = 0  # answers nobody waits for (any more), and second answers
     wrong_source: int = 0
-    wrong_community: int = 0  # or version
+    wrong_community: int = 0  # or version; SNMPv3: not authentic, of somebody else, of the past
     varbinds: int = 0  # values read
     walks: int = 0
     decode_errors: int = 0

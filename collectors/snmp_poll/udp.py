@@ -1,7 +1,8 @@
 """One UDP socket (two with IPv6) for all devices: requests out, their answers back, in time.
 
 An answer is taken where its request-id is one of ours that waits, and it comes from the address
-and port asked, in the version and community asked. Everything else is counted and dropped.
+and port asked, in the version and community asked; in SNMPv3 where its msgID is, and `security.py`
+believes it. Everything else is counted and dropped.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import socket
 from collections import deque
 from typing import Any
 
-from collectors.snmp_poll.parse import request_id
-from collectors.snmp_poll.request import SMALLEST_ID, Address, Peer, Request
+from collectors.snmp_poll.parse import VERSION_3, message_id, request_id
+from collectors.snmp_poll.request import SMALLEST_ID, Address, Peer, Request, Verdict
 from collectors.snmp_poll.settings import SnmpPollSettings
 from collectors.snmp_poll.stats import Counts
 
 TICK_S = 0.025  # how finely time-outs are told apart
 DRAIN_S = 0.005  # while answers keep coming they are fetched so often, many at a time
 BURST = 256  # answers taken before the event loop gets its turn
+MOST_AGAIN = 3  # SNMPv3: engine id, its clock, and once more
 
 
 def enlarge(sock: socket.socket, octets: int) -> None:
@@ -135,8 +137,13 @@ class Transport:
             number = request.id = self._new_id()
         peer = request.peer
         assert self._loop is not None
+        data = request.head + number.to_bytes(4, "big") + request.tail
+        if peer.security is not None:
+            # RFC 3412 section 6.2: each try has a msgID of its own; the request-id stays.
+            number = self._new_id() if number in self._pending else number
+            data = peer.security.seal(number, data, self._loop.time())
         try:
-            peer.sock.sendto(request.head + number.to_bytes(4, "big") + request.tail, peer.address)
+            peer.sock.sendto(data, peer.address)
         except BlockingIOError:
             self._queue.appendleft(request)
             self._arm()
@@ -146,6 +153,8 @@ class Transport:
             self._loop.call_soon(request.owner.failed, request, str(error))
             return
         self._pending[number] = request
+        if number != request.id:
+            request.others += (number,)
         self._out += 1
         self.counts.sent += 1
         request.out = True
@@ -170,12 +179,17 @@ class Transport:
 
     def forget(self, request: Request) -> None:
         """Stop waiting for `request`; an answer to it is late from now on."""
+        self._settle(request)
+        if self._queue:
+            self._pump()
+
+    def _settle(self, request: Request) -> None:
         request.gone = True
-        self._pending.pop(request.id, None)
+        for number in (request.id, *request.others):
+            self._pending.pop(number, None)
         if request.out:
             request.out = False
             self._out -= 1
-            self._pump()
 
     def _pump(self) -> None:
         queue = self._queue
@@ -222,10 +236,12 @@ class Transport:
 
     def _take(self, data: bytes, source: Address) -> None:
         self.counts.received += 1
+        if VERSION_3 in data[2:7]:
+            self._take_v3(data, source)
+            return
         try:
             opening, start, end = request_id(data)
         except IndexError:
-            self.counts.decode_errors += 1
             self._garbage(source)
             return
         request = self._pending.get(int.from_bytes(data[start:end], "big"))
@@ -236,21 +252,76 @@ class Transport:
         if source != peer.address and not peer.speaks(source):
             self.counts.wrong_source += 1
             return
-        if not data.startswith(peer.check, opening):
+        if peer.security is not None or not data.startswith(peer.check, opening):
             self.counts.wrong_community += 1
             request.owner.garbled = True
             return
-        del self._pending[request.id]
-        request.gone = True
-        if request.out:
-            request.out = False
-            self._out -= 1
-        request.owner.answered(request, data, (start, end))
+        self._answered(request, data, (start, end))
+
+    def _answered(self, request: Request, data: bytes, span: tuple[int, int]) -> None:
+        self._settle(request)
+        request.owner.answered(request, data, span)
         if self._queue:
             self._pump()
 
+    def _take_v3(self, data: bytes, source: Address) -> None:
+        try:
+            span = message_id(data)
+        except IndexError:
+            self._garbage(source)
+            return
+        number = int.from_bytes(data[span[0] : span[1]], "big")
+        request = self._pending.get(number)
+        if request is None:
+            self.counts.late += 1
+            return
+        peer = request.peer
+        if not peer.speaks(source):
+            self.counts.wrong_source += 1
+        elif peer.security is None:
+            self.counts.wrong_community += 1
+            request.owner.garbled = True
+        else:
+            assert self._loop is not None
+            told = peer.security.open(data, span, self._loop.time())
+            if isinstance(told, bytes):
+                self._take_inside(request, told)
+            else:
+                self._judged(request, told, number)
+
+    def _take_inside(self, request: Request, data: bytes) -> None:
+        """Take an authentic answer, if it is the one to this request."""
+        try:
+            _, start, end = request_id(data)
+        except IndexError:
+            self.counts.decode_errors += 1
+            request.owner.garbled = True
+            return
+        if int.from_bytes(data[start:end], "big") != request.id:
+            self.counts.late += 1
+            return
+        self._answered(request, data, (start, end))
+
+    def _judged(self, request: Request, verdict: Verdict, message_id: int) -> None:
+        """Ask again at once, or let the time-out stand: a true answer may still come."""
+        if verdict is Verdict.AGAIN:
+            latest = (request.id, *request.others)[-1]
+            if request.out and message_id == latest and request.again < MOST_AGAIN:
+                request.again += 1
+                request.tries -= 1
+                request.out = False
+                self._out -= 1
+                self.send(request)
+                self._pump()
+        elif verdict is Verdict.NOT_BELIEVED:
+            self.counts.wrong_community += 1
+        elif verdict is Verdict.MALFORMED:
+            self.counts.decode_errors += 1
+            request.owner.garbled = True
+
     def _garbage(self, source: Address) -> None:
         """Tell who waits for `source` that it talks, but not SNMP. Its time-out stands."""
+        self.counts.decode_errors += 1
         for request in self._pending.values():
             if request.peer.address == source:
                 request.owner.garbled = True

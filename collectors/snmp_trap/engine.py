@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from collectors.snmp_codec.v3 import MOST_BOOTS
 from netopsd.errors import BadConfiguration
 
-MOST_BOOTS = 2**31 - 1
 # 0x80 + an enterprise number + format 5 (octets). 32473 is kept for examples (RFC 5612): we have
 # none of our own, and the random octets after it make the id unique.
 _PREFIX = (0x80000000 | 32473).to_bytes(4, "big") + b"\x05"

@@ -11,18 +11,15 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from collectors.snmp_trap.engine import MOST_BOOTS, Heard
+from collectors.snmp_codec.v3 import MOST_BOOTS, EngineClock
+from collectors.snmp_trap.engine import Heard
 
-WINDOW_S = 150
 REMEMBER_S = 300.0
 MOST_REMEMBERED = 100_000
 
 
 @dataclass(slots=True)
-class _Clock:
-    boots: int
-    time: int  # latest engine time received
-    mono_s: float | None  # when that was; None: before we started
+class _Clock(EngineClock):
     floor: tuple[int, int]  # (boots, time): nothing from here or before is taken
 
 
@@ -45,25 +42,17 @@ class Timeline:
         """
         clock = self._clocks.get(engine)
         boots, time = moment.boots, moment.time
-        if boots == MOST_BOOTS or (clock is not None and self._late(clock, boots, time, mono_s)):
+        if boots == MOST_BOOTS or (clock is not None and clock.late(boots, time, mono_s)):
             return "not_in_window"
         if (engine, auth) in self._seen or (clock is not None and (boots, time) <= clock.floor):
             return "replayed"
         if clock is None:
             clock = self._clocks[engine] = _Clock(boots, time, mono_s, (-1, -1))
             self.moved[engine] = moment
-        elif (boots, time) > (clock.boots, clock.time):
-            clock.boots, clock.time, clock.mono_s = boots, time, mono_s
+        elif clock.advance(boots, time, mono_s):
             self.moved[engine] = moment
         self._remember((engine, auth), (mono_s, boots, time))
         return ""
-
-    @staticmethod
-    def _late(clock: _Clock, boots: int, time: int, mono_s: float) -> bool:
-        passed = 0 if clock.mono_s is None else int(mono_s - clock.mono_s)
-        return boots < clock.boots or (
-            boots == clock.boots and time < clock.time + passed - WINDOW_S
-        )
 
     def _remember(self, key: tuple[bytes, bytes], what: tuple[float, int, int]) -> None:
         """Forget what the window refuses anyway. What must go earlier raises the floor."""

@@ -1,8 +1,7 @@
 """SNMPv3 notifications: verified, decrypted and answered, inside the worker process.
 
-Keys and ciphers are pysnmp's. The order of checks is RFC 3414 section 3.2, done here: pysnmp's own
-takes the time from unverified messages and lets a weaker level pass for a sender's engine. Messages
-are read by our bounded codec, so nothing unverified reaches pyasn1.
+Keys and ciphers are `snmp_codec.usm`'s. The order of checks is RFC 3414 section 3.2, done here:
+pysnmp's takes the time from unverified messages and lets a weaker level pass for a sender's engine.
 
 `begin(setup)` returns the handler of `netopsd.worker`. A job is {"data": base64, "time": our
 snmpEngineTime}; an answer has "result": "trap", "inform" or "refused", the latter with "reason" and
@@ -11,39 +10,28 @@ perhaps "reply", a Report to send back.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from pysnmp.proto.rfc1902 import OctetString
-from pysnmp.proto.secmod.rfc3414.service import SnmpUSMSecurityModel
-
-from collectors.snmp_codec import v3
+from collectors.snmp_codec import usm, v3
 from collectors.snmp_codec.ber import DecodeError, Tag
 from collectors.snmp_codec.message import INFORM, REPORT, RESPONSE, TRAP2, Pdu, VarBind
-from collectors.snmp_codec.v3 import AUTH, PRIV, REPORTABLE, MessageV3, Scoped
-from collectors.snmp_trap.engine import MOST_BOOTS
+from collectors.snmp_codec.v3 import (
+    AUTH,
+    MAX_SIZE,
+    MOST_BOOTS,
+    PRIV,
+    REPORTABLE,
+    WINDOW_S,
+    MessageV3,
+    Scoped,
+)
 from collectors.snmp_trap.parse import body_of
-from collectors.snmp_trap.replay import WINDOW_S
 
-_AUTH = {  # name: hash, octets of the MAC kept (RFC 3414 section 6, RFC 7860 section 4)
-    "sha1": (hashlib.sha1, 12, (1, 3, 6, 1, 6, 3, 10, 1, 1, 3)),
-    "sha224": (hashlib.sha224, 16, (1, 3, 6, 1, 6, 3, 10, 1, 1, 4)),
-    "sha256": (hashlib.sha256, 24, (1, 3, 6, 1, 6, 3, 10, 1, 1, 5)),
-    "sha384": (hashlib.sha384, 32, (1, 3, 6, 1, 6, 3, 10, 1, 1, 6)),
-    "sha512": (hashlib.sha512, 48, (1, 3, 6, 1, 6, 3, 10, 1, 1, 7)),
-}
-_PRIV = {
-    "aes128": (1, 3, 6, 1, 6, 3, 10, 1, 2, 4),
-    "aes192": (1, 3, 6, 1, 4, 1, 9, 12, 6, 1, 1),
-    "aes256": (1, 3, 6, 1, 4, 1, 9, 12, 6, 1, 2),
-    "aes192c": (1, 3, 6, 1, 4, 1, 9, 12, 6, 1, 101),
-    "aes256c": (1, 3, 6, 1, 4, 1, 9, 12, 6, 1, 102),
-}
 _LEVELS = {"noAuthNoPriv": 0, "authNoPriv": AUTH, "authPriv": AUTH | PRIV}
 _STATISTIC = {  # usmStats, RFC 3414 section 5
     "low_level": 1,
@@ -53,8 +41,6 @@ _STATISTIC = {  # usmStats, RFC 3414 section 5
     "wrong_digest": 5,
     "not_decrypted": 6,
 }
-_MAX_SIZE = 65_507
-_SALT_OCTETS = 8  # RFC 3826 section 3.1.2.1
 
 
 class _Refused(Exception):
@@ -75,12 +61,6 @@ class _User:
     def flags(self) -> int:
         """What its keys allow at most."""
         return (AUTH if self.auth else 0) | (PRIV if self.priv else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    auth: bytes
-    priv: Any  # as pysnmp's ciphers want it
 
 
 def begin(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
@@ -149,9 +129,7 @@ class Usm:
         if not message.flags & AUTH:
             return
         keys = self._keys(user, message.engine_id)
-        size = len(message.auth)
-        blank = data[: message.auth_at] + bytes(size) + data[message.auth_at + size :]
-        if not hmac.compare_digest(_mac(user, keys, blank), message.auth):
+        if not keys.authentic(data, message.auth_at, message.auth):
             raise _Refused("wrong_digest")
 
     def _timely(self, message: MessageV3, time: int) -> None:
@@ -165,16 +143,12 @@ class Usm:
         """RFC 3414 section 3.2 (8)."""
         if not message.flags & PRIV:
             return v3.decode_scoped(message.scoped)
-        if len(message.priv) != _SALT_OCTETS:
+        if len(message.priv) != usm.SALT_OCTETS:
             raise _Refused("not_decrypted")
         keys = self._keys(user, message.engine_id)
-        plain = _cipher(user).decrypt_data(
-            keys.priv,
-            (message.boots, message.time, OctetString(message.priv)),
-            OctetString(message.scoped),
-        )
+        moment = (message.boots, message.time)
         try:
-            return v3.decode_scoped(bytes(plain))
+            return v3.decode_scoped(keys.decrypt(message.scoped, moment, message.priv))
         except DecodeError as error:
             raise _Refused("not_decrypted") from error
 
@@ -240,46 +214,15 @@ class Usm:
     ) -> bytes:
         """Return the message that carries `scoped` back, secured for a user at a level."""
         user, level = by
-        body, salt = v3.encode_scoped(scoped), b""
-        if user is not None and level & PRIV:
-            keys = self._keys(user, self._ours)
-            sealed = _cipher(user).encrypt_data(keys.priv, (self._boots, time, None), body)
-            body, salt = (bytes(part) for part in sealed)
-        blank = bytes(_AUTH[user.auth][1]) if user is not None and level & AUTH else b""
+        keys = self._keys(user, self._ours) if user is not None else usm.NO_KEYS
+        salt = os.urandom(usm.SALT_OCTETS) if level & PRIV else b""
         message = MessageV3(
-            asked.msg_id, _MAX_SIZE, level, self._ours, self._boots, time, asked.user, blank, salt,
-            body,
+            asked.msg_id, MAX_SIZE, level, self._ours, self._boots, time, asked.user, b"", salt,
+            v3.encode_scoped(scoped),
         )  # fmt: skip
-        if user is None or not blank:
-            return v3.encode_v3(message)
-        mac = _mac(user, self._keys(user, self._ours), v3.encode_v3(message))
-        return v3.encode_v3(message._replace(auth=mac))
+        return usm.sealed(message, keys)
 
 
-def _mac(user: _User, keys: _Keys, blank: bytes) -> bytes:
-    algorithm, kept, _ = _AUTH[user.auth]
-    return hmac.digest(keys.auth, blank, algorithm)[:kept]
-
-
-def _cipher(user: _User) -> Any:
-    return SnmpUSMSecurityModel.PRIV_SERVICES[_PRIV[user.priv]]
-
-
-def _localized(user: _User, engine_id: bytes) -> _Keys:
+def _localized(user: _User, engine_id: bytes) -> usm.Keys:
     """Return the user's keys at an engine (RFC 3414 section 2.6)."""
-    if not user.auth:
-        return _Keys(b"", b"")
-    protocol = _AUTH[user.auth][2]
-    engine = OctetString(engine_id)
-    auth = SnmpUSMSecurityModel.AUTH_SERVICES[protocol]
-    auth_key = auth.localize_key(_master(user.auth, user.auth_key), engine)
-    priv_key = b""
-    if user.priv:
-        master = _master(user.auth, user.priv_key)
-        priv_key = _cipher(user).localize_key(protocol, master, engine)
-    return _Keys(bytes(auth_key), priv_key)
-
-
-@lru_cache(maxsize=256)
-def _master(auth: str, passphrase: str) -> Any:
-    return SnmpUSMSecurityModel.AUTH_SERVICES[_AUTH[auth][2]].hash_passphrase(passphrase.encode())
+    return usm.keys(user.auth, user.auth_key, user.priv, user.priv_key, engine_id)

@@ -31,6 +31,7 @@ from netopsd.core.restore import restore
 from netopsd.core.world import World
 from netopsd.shards import Shards, shard_of
 from tests.collectors.snmp_poll.agent import IF, IFX, Agent, switch
+from tests.collectors.snmp_poll.secure_agent import SecureAgent
 from tests.collectors.snmp_poll.test_lies import TABLES, credentials
 from tests.core.network import HOT, LINK_DOWN, gold, inventory, port
 
@@ -120,16 +121,17 @@ async def seen_by(way: str) -> list[list[Input]]:
     """Return the story's looks as one way of polling saw them, all at the same moments."""
     story, clock = Story(), SystemClock()
     every = {name: spec.model_copy(update={"every": 0.0}) for name, spec in TABLES.items()}
+    kind = SecureAgent if way == "SNMPv3" else Agent
     async with AsyncExitStack() as closing:
         agents = {
-            name: await closing.enter_async_context(Agent(mib)) for name, mib in story.mibs.items()
+            name: await closing.enter_async_context(kind(mib)) for name, mib in story.mibs.items()
         }
         targets = {
             name: Target(
                 name=name,
                 address="127.0.0.1",
                 port=agent.port,
-                credentials=credentials(),
+                credentials=credentials("3" if way == "SNMPv3" else "2c"),
                 tables=("system", "if"),
                 engine=way if way in ("gufo", "pysnmp") else "planned",
             )
@@ -192,7 +194,7 @@ def test_groups_are_judged_as_one_by_one(quick: list[list[Input]]) -> None:
     assert len(alone.usage) >= 3 * PORTS * 3
 
 
-@pytest.mark.parametrize("way", ["gufo", "pysnmp", "shards"])
+@pytest.mark.parametrize("way", ["gufo", "pysnmp", "SNMPv3", "shards"])
 def test_other_ways_to_poll_give_the_same_alarms_and_octets(
     quick: list[list[Input]], way: str
 ) -> None:

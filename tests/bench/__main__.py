@@ -26,6 +26,7 @@ from typing import Any
 
 ROWS = {
     "poll": "tests.bench.poll",
+    "v3": "tests.bench.v3",
     "capacity": "tests.bench.capacity",
     "metrics": "tests.bench.metrics_text",
     "storm": "tests.bench.storm",
@@ -36,8 +37,8 @@ ROWS = {
     "store": "tests.bench.store_rows",
     "netconf": "tests.bench.netconf_rows",
 }
-NEEDS_NAMESPACE = {"poll", "capacity", "storm", "reaction", "start", "growth"}
-SLOW = {"store", "netconf"}  # told by name only where it is to be quick
+NEEDS_NAMESPACE = {"poll", "v3", "capacity", "storm", "reaction", "start", "growth"}
+SLOW = {"v3", "store", "netconf"}  # told by name only where it is to be quick
 PEERS = {
     "snmpd": "snmpd",
     "snmpget": "snmp",

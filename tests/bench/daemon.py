@@ -81,6 +81,8 @@ class Plan:
     name: str = "d{}"
     rules: str = RULES
     more: str = ""  # lines of netopsd.toml, before its first table
+    credentials: str = 'version = "2c"\ncommunity = "public"\n'
+    engine: str = "auto"
     snmp: str = "timeout = 1\nretries = 1\n"
     traps: str = ""
     trap_port: int = 11162
@@ -110,8 +112,9 @@ def write(folder: Path, plan: Plan) -> Path:
         for i in range(plan.devices)
     )
     (folder / "devices.toml").write_text(
-        '[credentials.public]\nversion = "2c"\ncommunity = "public"\n[defaults]\n'
-        f'credentials = "public"\nport = {plan.port}\ninterval = "{plan.interval_s:g}s"\n{devices}'
+        f"[credentials.bench]\n{plan.credentials}[defaults]\n"
+        f'credentials = "bench"\nengine = "{plan.engine}"\nport = {plan.port}\n'
+        f'interval = "{plan.interval_s:g}s"\n{devices}'
     )
     return folder
 

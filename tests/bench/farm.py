@@ -27,6 +27,7 @@ COLUMNS = {
     "ifOperStatus": ("1.3.6.1.2.1.2.2.1.8", "gauge"),
     "ifInErrors": ("1.3.6.1.2.1.2.2.1.14", "counter"),
 }
+V3_USER, V3_KEY = "bench", "bench-pass-1"  # SNMPv3: SHA-1, AES-128, one passphrase for both
 ANSWERS = "1.3.6.1.2.1.11.28.0"  # SNMPv2-MIB snmpOutGetResponses
 
 
@@ -67,7 +68,10 @@ def agents(core: int | None = None) -> Iterator[int]:
     """Run snmpd; give the number of its ports."""
     with tempfile.TemporaryDirectory(prefix="netopsd-farm-") as tmp:
         conf = Path(tmp) / "snmpd.conf"
-        conf.write_text(f"rocommunity public 127.0.0.0/8\nagentaddress udp:{PORT}\nsysName farm\n")
+        conf.write_text(
+            f"rocommunity public 127.0.0.0/8\nagentaddress udp:{PORT}\nsysName farm\n"
+            f'createUser {V3_USER} SHA "{V3_KEY}" AES "{V3_KEY}"\nrouser {V3_USER} auth\n'
+        )
         os.environ["SNMP_PERSISTENT_DIR"] = tmp
         with started(["snmpd", "-f", "-C", "-c", str(conf), "-Ln"], core):
             for _ in range(100):

@@ -24,6 +24,7 @@ from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Blind, Table
 from netopsd.errors import CannotLook
 from tests.collectors.snmp_poll.agent import LIES, Agent, Liar, switch
+from tests.collectors.snmp_poll.secure_agent import ME_HERE, SecureAgent, SecureLiar
 
 HASTY = {"timeout_s": 0.02, "walk_varbinds": 120, "table_rows": 20}  # for who will not answer
 SHIPPED = Path(__file__).parents[3] / "config" / "tables.toml"
@@ -39,6 +40,11 @@ FAST: dict[str, Any] = {
 
 
 def credentials(version: str = "2c") -> Credentials:
+    """Return those of a version; "3 auth" and "3 open" are of a lower security level."""
+    if version.startswith("3"):
+        lower = {"auth": None, "auth_key": None, "insecure": True} if "open" in version else {}
+        less = {} if version == "3" else {"priv": None, "priv_key": None}
+        return ME_HERE.model_copy(update={**less, **lower})
     return Credentials.model_validate({"version": version, "community": "public"})
 
 
@@ -103,12 +109,13 @@ def gauge(batch: Batch, name: str) -> list[float]:
     return table.gauges[table.layout.gauges.index(name)].tolist()  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("version", ["1", "2c"])
+@pytest.mark.parametrize("version", ["1", "2c", "3"])
 @pytest.mark.parametrize("lie", LIES)
 def test_a_look_at_a_liar_ends_and_raises_nothing_but_cannot_look(lie: str, version: str) -> None:
     began = time.monotonic()
 
-    got, _ = tell(Liar(lie, switch()), two_looks, version, **HASTY)
+    kind = SecureLiar if version == "3" else Liar
+    got, _ = tell(kind(lie, switch()), two_looks, version, **HASTY)
 
     assert isinstance(got, Batch | CannotLook)
     assert time.monotonic() - began < 8
@@ -128,12 +135,13 @@ def test_other_engines_end_with_a_liar_too(lie: str, engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ["planned", "gufo", "pysnmp"])
-@pytest.mark.parametrize("version", ["1", "2c"])
+@pytest.mark.parametrize("version", ["1", "2c", "3"])
 def test_every_engine_reads_the_same(version: str, engine: str) -> None:
-    got, _ = tell(Agent(switch()), two_looks, version, engine)
+    kind = SecureAgent if version == "3" else Agent
+    got, _ = tell(kind(switch()), two_looks, version, engine)
 
     assert ports(got).layout.rows == ("ge-0/0/0", "ge-0/0/1", "ge-0/0/2", "ge-0/0/3")
-    if version == "2c":
+    if version != "1":
         assert counter(got, "ifHCInOctets") == [2**40 + 1000 * i + 6 for i in range(1, 5)]
         assert "ifInOctets" not in ports(got).layout.counters
     else:

@@ -55,9 +55,10 @@ def test_secrets_are_in_no_text() -> None:
     assert "long-enough" not in f"{made!r} {made} {made.model_dump_json()}"
 
 
-def test_the_planned_engine_does_not_speak_v3() -> None:
-    with pytest.raises(ValidationError, match='engine "planned" speaks v1 and v2c'):
-        Target.model_validate({"name": "a", "address": "a", "credentials": V3, "engine": "planned"})
+def test_every_engine_is_there_for_v3() -> None:
+    for engine in ("auto", "planned", "gufo", "pysnmp"):
+        said = {"name": "a", "address": "a", "credentials": V3, "engine": engine}
+        assert Target.model_validate(said).engine == engine
 
 
 @pytest.mark.parametrize(

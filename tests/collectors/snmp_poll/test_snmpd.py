@@ -45,12 +45,14 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "sysName lab-gw1",
         "sysLocation Oslo",
     ]
-    for auth in AUTHS:
+    for auth in ("MD5", *AUTHS):
         for priv in PRIVS:
             name = user(auth, priv)
             a, p = NET_SNMP.get(auth, auth), NET_SNMP.get(priv, priv)
             lines += [f'createUser {name} {a} "{AUTH_KEY}" {p} "{PRIV_KEY}"', f"rouser {name} priv"]
-    lines += [f'createUser authonly SHA-256 "{AUTH_KEY}"', "rouser authonly auth"]
+        name, a = f"only{auth}".replace("-", ""), NET_SNMP.get(auth, auth)
+        lines += [f'createUser {name} {a} "{AUTH_KEY}"', f"rouser {name} auth"]
+    lines += ["createUser open", "rouser open noauth"]
     conf = where / "snmpd.conf"
     conf.write_text("\n".join(lines) + "\n")
     command = ["snmpd", "-f", "-C", "-c", str(conf), "-Ln", "-p", str(where / "pid")]
@@ -151,20 +153,37 @@ def test_community_versions_say_what_snmpget_says(agent: int, version: str, engi
     check(agent, look(agent, {"version": version, "community": "public"}, engine=engine))
 
 
+@pytest.mark.parametrize("engine", ["planned", "gufo"])
 @pytest.mark.parametrize("priv", PRIVS)
 @pytest.mark.parametrize("auth", AUTHS)
-def test_v3_says_what_snmpget_says_with_every_algorithm(agent: int, auth: str, priv: str) -> None:
-    check(agent, look(agent, v3(auth, priv)))
+def test_v3_says_what_snmpget_says_with_every_algorithm(
+    agent: int, auth: str, priv: str, engine: str
+) -> None:
+    check(agent, look(agent, v3(auth, priv), engine=engine))
+
+
+@pytest.mark.parametrize("engine", ["planned", "gufo"])
+@pytest.mark.parametrize("priv", PRIVS)
+def test_v3_with_md5_where_the_operator_says_it_is_insecure(
+    agent: int, priv: str, engine: str
+) -> None:
+    check(agent, look(agent, v3("MD5", priv, insecure=True), engine=engine))
+
+
+@pytest.mark.parametrize("engine", ["planned", "gufo"])
+@pytest.mark.parametrize("auth", ["MD5", "SHA-1", "SHA-256"])
+def test_v3_without_privacy_where_the_operator_chose_so(agent: int, auth: str, engine: str) -> None:
+    told = {"version": "3", "user": f"only{auth}".replace("-", ""), "auth": auth}
+    check(agent, look(agent, {**told, "auth_key": AUTH_KEY, "insecure": True}, engine=engine))
+
+
+def test_v3_without_any_security_where_the_operator_chose_so(agent: int) -> None:
+    check(agent, look(agent, {"version": "3", "user": "open", "insecure": True}))
 
 
 @pytest.mark.parametrize("priv", ["AES-128", "AES-256"])
 def test_v3_by_pysnmp_says_the_same(agent: int, priv: str) -> None:
     check(agent, look(agent, v3("SHA-256", priv), engine="pysnmp"))
-
-
-def test_v3_without_privacy_where_the_operator_chose_so(agent: int) -> None:
-    told = {"version": "3", "user": "authonly", "auth": "SHA-256", "auth_key": AUTH_KEY}
-    check(agent, look(agent, told))
 
 
 def test_ipv6_says_the_same(agent: int) -> None:
@@ -175,23 +194,29 @@ def test_a_name_is_looked_up(agent: int) -> None:
     check(agent, look(agent, {"community": "public"}, address="localhost", retries=0, timeout_s=1))
 
 
+@pytest.mark.parametrize("engine", ["planned", "gufo"])
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        {"auth_key": "not-the-key-1"},
-        {"priv_key": "not-the-key-2"},
-        {"user": "nobody"},
-        {"auth": "SHA-512", "user": user("SHA-256", "AES-128")},
+        ({"auth_key": "not-the-key-1"}, "digest is wrong: auth or auth_key differ"),
+        (
+            {"priv_key": "not-the-key-2"},
+            "tells its engine id and no more; priv_key",
+        ),  # snmpd says nothing
+        ({"user": "nobody"}, "does not know this user"),
+        ({"auth": "SHA-512", "user": user("SHA-256", "AES-128")}, "digest is wrong"),
+        ({"user": "onlySHA256"}, "does not let this user speak at this security level"),
     ],
-    ids=lambda wrong: next(iter(wrong)),
+    ids=["auth_key", "priv_key", "user", "auth", "level"],
 )
 def test_wrong_v3_credentials_are_rejected_and_not_called_unreachable(
-    agent: int, wrong: dict[str, str]
+    agent: int, wrong: dict[str, str], said: str, engine: str
 ) -> None:
     with pytest.raises(CannotLook) as blind:
-        look(agent, v3(**wrong), timeout_s=0.3, retries=1)
+        look(agent, v3(**wrong), timeout_s=0.3, retries=1, engine=engine)
 
     assert blind.value.why is Blind.REJECTED
+    assert said in str(blind.value) or engine == "gufo"
     assert AUTH_KEY not in str(blind.value)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.snmp_trap.engine import MOST_BOOTS, Heard, Journal, boot
+from collectors.snmp_codec.v3 import MOST_BOOTS
+from collectors.snmp_trap.engine import Heard, Journal, boot
 from collectors.snmp_trap.replay import Timeline
 from netopsd.errors import BadConfiguration
 

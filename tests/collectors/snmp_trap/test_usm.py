@@ -47,10 +47,8 @@ def spoken(pdu: Pdu, level: int = 3, time: int = 100, **changes: Any) -> bytes:
     if not level & v3.AUTH:
         return v3.encode_v3(sealed)
     blank = v3.encode_v3(sealed._replace(auth=bytes(24)))
-    user = me._users[b"netops"]
-    return v3.encode_v3(
-        sealed._replace(auth=usm._mac(user, me._keys(user, bytes.fromhex(OURS)), blank))
-    )
+    keys = me._keys(me._users[b"netops"], bytes.fromhex(OURS))
+    return v3.encode_v3(sealed._replace(auth=keys.mac(blank)))
 
 
 def notification(tag: int = INFORM) -> Pdu:
