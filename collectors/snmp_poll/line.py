@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.snmp_codec.ber import DecodeError
+from collectors.snmp_poll import sealed
 from collectors.snmp_poll.mmsg import Incoming
 from collectors.snmp_poll.parse import request_id
 from collectors.snmp_poll.request import new_ids
@@ -120,7 +121,8 @@ class Line:
         self._window.turn(self._behind(), self._loop.time())
         ids = new_ids(len(squad.packets), [turn.volley.ids for turn in self._turns])
         volley = Volley(squad, wanted, ids, self._loop.time(), self._settings.device_in_flight)
-        squad.outgoing.stamp(volley.ids)
+        if not squad.secured:
+            squad.outgoing.stamp(volley.ids)
         turn = _Turn(volley, volley.began_s + most_s)
         self._turns.append(turn)
         try:
@@ -167,6 +169,8 @@ class Line:
         volley = turn.volley
         if not len(packets):
             return
+        if volley.squad.secured:
+            sealed.seal(volley.squad, packets, volley.ids, self._loop.time())
         try:
             count = volley.squad.outgoing.send(self._sock, packets)
         except OSError:
@@ -265,7 +269,17 @@ class Line:
         if not true.all():
             self._counts.wrong_source += int(np.count_nonzero(~true))
             rows, packets = rows[true], packets[true]
-        rows, packets = self._once(squad, rows, packets)
+        if squad.secured:
+            believed, others = sealed.opened(
+                turn.volley, self._incoming, rows, packets, self._counts, self._loop.time()
+            )
+            rows, packets = rows[believed], packets[believed]
+            for i in others:
+                self._lose(turn, i)
+        single = squad.single(packets)
+        if not single.all():
+            self._counts.late += int(np.count_nonzero(~single))
+            rows, packets = rows[single], packets[single]
         fits = squad.read(self._incoming, rows, sizes[rows], packets, numbers)
         for n in np.flatnonzero(~fits).tolist():
             fits[n] = self._read_one(turn, int(rows[n]), int(packets[n]), int(sizes[rows[n]]))
@@ -275,16 +289,6 @@ class Line:
             return
         self._counts.varbinds += int(squad.kinds[good].sum())
         turn.volley.answered(good, self._incoming.arrived_s[rows[fits]])
-
-    def _once(self, squad: Squad, rows: Rows, packets: Rows) -> tuple[Rows, Rows]:
-        """Leave out second answers to the same packet."""
-        order = np.arange(len(packets))
-        squad.scratch[packets] = order
-        single = squad.scratch[packets] == order
-        if single.all():
-            return rows, packets
-        self._counts.late += int(np.count_nonzero(~single))
-        return rows[single], packets[single]
 
     def _read_one(self, turn: _Turn, row: int, p: int, size: int) -> bool:
         """Read an answer of another shape; True where all is there. Its device is lost where not,

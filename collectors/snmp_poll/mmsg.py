@@ -65,11 +65,14 @@ class Outgoing:
     """Datagrams that are sent again and again, each with four octets that change."""
 
     def __init__(
-        self, datagrams: Sequence[tuple[bytes, bytes]], addresses: Sequence[bytes]
+        self, datagrams: Sequence[tuple[bytes, bytes]], addresses: Sequence[bytes], spare: int = 0
     ) -> None:
-        """`datagrams` are what stands before and behind the four octets; `addresses` whereto."""
+        """`datagrams` are what stands before and behind the four octets; `addresses` whereto.
+
+        There is room for `spare` octets more than the longest of them (`put`).
+        """
         count = len(datagrams)
-        widest = max((len(head) + 4 + len(tail) for head, tail in datagrams), default=0)
+        widest = max((len(head) + 4 + len(tail) for head, tail in datagrams), default=0) + spare
         self._octets = np.zeros((count, widest), np.uint8)
         self._stamp_at = np.zeros(count, np.intp)
         self._names = np.frombuffer(b"".join(addresses), np.uint8).reshape(count, SOURCE).copy()
@@ -92,6 +95,11 @@ class Outgoing:
         """Write one number (big-endian) into the four octets of each datagram."""
         four = numbers.astype(">u4").view(np.uint8).reshape(-1, 4)
         self._flat[self._stamp_at[:, None] + np.arange(4)] = four
+
+    def put(self, row: int, datagram: bytes) -> None:
+        """Have another datagram instead of one. Raises ValueError where there is no room for it."""
+        self._octets[row, : len(datagram)] = np.frombuffer(datagram, np.uint8)
+        self._parts["size"][row] = len(datagram)
 
     def send(self, sock: socket.socket, which: NDArray[np.intp]) -> int:
         """Send these datagrams; return how many went, fewer where the socket is full.
@@ -162,6 +170,14 @@ class Incoming:
             self._scratch = np.empty(2 * size, np.uint8)
         one, other = self._scratch[:size], self._scratch[size : 2 * size]
         return one.reshape(rows, width), other.reshape(rows, width)
+
+    def put(self, row: int, datagram: bytes) -> None:
+        """Have another datagram instead of one that is kept."""
+        near = datagram[: self.width]
+        self.octets[row, : len(near)] = np.frombuffer(near, np.uint8)
+        rest = datagram[self.width :]
+        self._rest[row, : len(rest)] = np.frombuffer(rest, np.uint8)
+        self._headers["size"][row] = len(datagram)
 
     def clear(self) -> None:
         """Make room: all that is kept was read."""

@@ -170,13 +170,8 @@ class PlannedSession:
         return ""
 
     def together(self, plan: Plan) -> tuple[Peer, Plan] | None:
-        """Return the device as the socket sees it, once that is known, and its packets.
-
-        None for SNMPv3: squads send and compare what is not encrypted.
-        """
-        if self._peer is None or self._security is not None or not plan:
-            return None
-        return self._peer, plan
+        """Return the device as the socket sees it, once that is known, and its packets."""
+        return (self._peer, plan) if self._peer is not None and plan else None
 
     async def close(self) -> None:
         self._peer = None

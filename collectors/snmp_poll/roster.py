@@ -6,7 +6,7 @@ alone; a turn in which nothing did costs nothing per device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,20 +119,21 @@ class Roster:
         enough = max(FEWEST, REGROUP * ready) if self._turns < REGROUP_AFTER else FEWEST
         return apart >= enough
 
-    def squads(self, family: int, most: int, present: Bools) -> list[tuple[list[Asked], Rows]]:
-        """Return who could be in one squad, of one address family, and where they stand."""
-        at = [
-            i
-            for i in np.flatnonzero(self._ready & present).tolist()
-            if (asked := self._asked[i]) is not None and asked.peer.sock.family == family
-        ]
-        count = -(-len(at) // most)
-        parts = [at[part::count] for part in range(count)]
-        return [
-            ([one for i in part if (one := self._asked[i]) is not None], np.array(part, np.intp))
-            for part in parts
-            if len(part) >= FEWEST
-        ]
+    def squads(self, family: int, most: int, present: Bools) -> Iterator[tuple[list[Asked], Rows]]:
+        """Give who could be in one squad, of one address family, and where they stand.
+
+        Those of SNMPv3 are by themselves: their packets are made anew at each look.
+        """
+        kinds: dict[bool, list[tuple[int, Asked]]] = {False: [], True: []}
+        for i in np.flatnonzero(self._ready & present).tolist():
+            asked = self._asked[i]
+            if asked is not None and asked.peer.sock.family == family:
+                kinds[asked.peer.security is not None].append((i, asked))
+        for members in kinds.values():
+            count = -(-len(members) // most)
+            for part in (members[n::count] for n in range(count)):
+                if len(part) >= FEWEST:
+                    yield [asked for _, asked in part], np.array([i for i, _ in part], np.intp)
 
     def disband(self) -> None:
         """Let the devices know all that their squads know: others will be formed."""

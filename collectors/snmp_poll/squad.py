@@ -19,6 +19,7 @@ from collectors.snmp_poll.request import Peer
 from netopsd.core.fleet import NEGATIVE, Fleet, Member
 
 Rows = NDArray[np.intp]
+VERSION_3 = 3
 AT_ONCE = 128  # answers: what is copied for them should stay in the processor's cache
 
 
@@ -62,14 +63,17 @@ class Squad:
         self.kinds = np.array([len(packet.kinds) for packet in self.packets], np.intp)
         self.timeout_s = np.array([one.peer.timeout_s for one in asked])[self.device]
         addresses = [sockaddr(one.peer.sock.family, one.peer.address) for one in asked]
+        around = [one.peer.security.overhead for one in asked if one.peer.security is not None]
+        self.secured = bool(around)  # SNMPv3, all of them
         self.outgoing = Outgoing(
             [(packet.head, packet.tail) for packet in self.packets],
             [addresses[i] for i in self.device.tolist()],
+            max(around, default=0),
         )
         told = np.frombuffer(b"".join(addresses), np.uint8).reshape(len(asked), -1)
         self.sources = told[self.device]
         self.any_source = np.array([one.peer.any_source for one in asked], np.bool_)[self.device]
-        self.scratch = np.zeros(len(self.packets), np.intp)
+        self._scratch = np.zeros(len(self.packets), np.intp)
         self._watch_slots()
         self._shapes()
 
@@ -117,6 +121,13 @@ class Squad:
         numbers = np.empty(self.fleet.size + 1, np.uint64)
         numbers[-2:] = 0
         return numbers
+
+    def single(self, packets: Rows) -> NDArray[np.bool_]:
+        """Return which answers are the only ones, or the latest, to their packets."""
+        order = np.arange(len(packets))
+        self._scratch[packets] = order
+        single: NDArray[np.bool_] = self._scratch[packets] == order
+        return single
 
     def read(
         self,
@@ -209,16 +220,17 @@ _ID_FIELD = np.arange(6)  # tag, length, four octets
 
 
 def answers(incoming: Incoming, sizes: NDArray[np.uint32]) -> tuple[Rows, NDArray[np.uint32]]:
-    """Return the rows that may hold an answer to us, and its request-id.
+    """Return the rows that may hold an answer to us, and its request-id; of SNMPv3 its msgID.
 
     Only where it stands is looked at (ours are of four octets); the rest is for who reads it.
     """
     octets, rows = incoming.octets, np.arange(len(sizes))
     first = octets[: len(sizes), 1].astype(np.intp)
-    at = 5 + np.where(first < 0x80, 0, first & 0x7F)
-    at += 2 + octets[rows, at + 1]  # behind version and community
+    inner = 5 + np.where(first < 0x80, 0, first & 0x7F)  # behind the version
+    at = inner + 2 + octets[rows, inner + 1]  # behind the community
     size = octets[rows, at + 1].astype(np.intp)
     at += 2 + np.where(size < 0x80, 0, size & 0x7F)
+    at = np.where(octets[rows, inner - 1] == VERSION_3, inner + 2, at)
     field = octets[rows[:, None], at[:, None] + _ID_FIELD]
     ours = (field[:, 0] == 2) & (field[:, 1] == 4) & (at + 6 <= sizes)
     ids = np.ascontiguousarray(field[:, 2:]).view(">u4")[:, 0].astype(np.uint32)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from collectors.snmp_codec.ber import Tag
 from collectors.snmp_codec.message import RESPONSE, Message, Pdu, encode
 from collectors.snmp_codec.v3 import MOST_BOOTS
 from collectors.snmp_poll import SnmpPoller
@@ -16,7 +15,7 @@ from netopsd.core.model import Batch, Blind
 from netopsd.errors import CannotLook
 from simulators import usm
 from simulators.scenario import User
-from tests.collectors.snmp_poll.agent import Agent, switch
+from tests.collectors.snmp_poll.agent import switch
 from tests.collectors.snmp_poll.secure_agent import ME, SecureAgent, SecureLiar
 from tests.collectors.snmp_poll.test_lies import counter, look, ports, tell, two_looks
 
@@ -386,17 +385,3 @@ def told_as(
         return [first, await look(poller)]
 
     return tell(agent, story, version, **HASTY)
-
-
-@pytest.mark.parametrize("version", ["2c", "3"])
-def test_squads_which_speak_in_clear_leave_it_out(version: str) -> None:
-    kind = SecureAgent if version == "3" else Agent
-    agent = kind(switch() | {ENGINE_TIME: (Tag.INTEGER, 7)})
-
-    async def story(poller: SnmpPoller) -> Any:
-        await two_looks(poller)
-        return poller._devices["gw1"].asked()
-
-    asked, _ = tell(agent, story, version)
-
-    assert (asked is None) is (version == "3")

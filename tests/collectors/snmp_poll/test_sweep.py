@@ -25,6 +25,7 @@ from netopsd.core.fleet import Grid, Member, Part, batch_of
 from netopsd.core.model import Batch, Layout
 from netopsd.errors import CannotLook
 from tests.collectors.snmp_poll.agent import IFX, LIES, Agent, Liar, switch
+from tests.collectors.snmp_poll.secure_agent import SecureAgent, Secured
 from tests.collectors.snmp_poll.test_lies import FAST, TABLES, counter, credentials, ports
 
 HONEST = ("gw1", "gw2", "gw3", "gw4")
@@ -46,6 +47,10 @@ class Turncoat(Liar):
 
     def turn(self) -> None:
         self.lie = self._lie
+
+
+class SecureTurncoat(Secured, Turncoat):
+    """Honest in SNMPv3, until it turns."""
 
 
 class House:
@@ -107,7 +112,7 @@ def tell(
                 name=name,
                 address="127.0.0.1",
                 port=agent.port,
-                credentials=credentials(),
+                credentials=credentials("3" if isinstance(agent, Secured) else "2c"),
                 interval_s=interval_s,
             )
         settings = SnmpPollSettings.model_validate({**FAST, **more})
@@ -125,7 +130,10 @@ def tell(
     return told
 
 
-def test_devices_asked_together_say_what_each_says_alone() -> None:
+@pytest.mark.parametrize("kind", [Agent, SecureAgent])
+def test_devices_asked_together_say_what_each_says_alone(kind: type[Agent]) -> None:
+    agents = {name: kind(switch() | {ENGINE_TIME: (Tag.INTEGER, 7)}) for name in NAMES}
+
     async def story(house: House) -> Any:
         await house.settled()
         for n, agent in enumerate(house.agents.values()):
@@ -134,7 +142,7 @@ def test_devices_asked_together_say_what_each_says_alone() -> None:
         assert house.named == []
         return together, alone
 
-    (together, alone), stats = tell(story)
+    (together, alone), stats = tell(story, agents)
 
     for n, name in enumerate(NAMES):
         one, other = together[name], alone[name]
@@ -147,10 +155,13 @@ def test_devices_asked_together_say_what_each_says_alone() -> None:
     assert stats.decode_errors == stats.late == stats.timeouts == 0
 
 
+@pytest.mark.parametrize("kinds", [(Agent, Turncoat), (SecureAgent, SecureTurncoat)])
 @pytest.mark.parametrize("lie", LIES)
-def test_one_liar_spoils_nobody_else_and_no_number(lie: str) -> None:
-    agents: dict[str, Agent] = {name: Agent(switch()) for name in HONEST}
-    suspect = Turncoat(lie)
+def test_one_liar_spoils_nobody_else_and_no_number(
+    lie: str, kinds: tuple[type[Agent], type[Turncoat]]
+) -> None:
+    agents: dict[str, Agent] = {name: kinds[0](switch()) for name in HONEST}
+    suspect = kinds[1](lie)
     agents[SUSPECT] = suspect
 
     async def story(house: House) -> Any:
@@ -163,7 +174,8 @@ def test_one_liar_spoils_nobody_else_and_no_number(lie: str) -> None:
 
     assert set(HONEST) <= set(seen)
     assert (SUSPECT in seen) is (SUSPECT not in named)
-    assert SUSPECT in named or lie not in NO_ANSWER
+    secured = isinstance(suspect, Secured)  # its agent tells no lie about version and community
+    assert SUSPECT in named or lie not in NO_ANSWER or secured
     if SUSPECT in seen:  # a lie told in walks only, or one that is none
         truth = [2**40 + 1000 * i + 6 for i in range(1, 5)]
         assert counter(seen[SUSPECT], "ifHCInOctets") == truth
