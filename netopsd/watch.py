@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -211,11 +211,12 @@ class Watch:
 
     def _done(self, way: Way) -> None:
         del self._looking[way]
-        self._start_again()
+        if way in self._again:
+            self._start_again((way,))
 
-    def _start_again(self) -> None:
+    def _start_again(self, ways: Iterable[Way]) -> None:
         """Look again where that was asked for during a look that is over now."""
-        for way in [way for way in self._again if not self._under_way(way)]:
+        for way in [way for way in ways if not self._under_way(way)]:
             self._again.discard(way)
             if way[0] not in self._devices or not self._running:
                 continue
@@ -253,7 +254,7 @@ class Watch:
             await self._inbox.put(told)
             sweeping.told.append(told)
             if self._again:
-                self._start_again()
+                self._start_again(self._again)
 
     def _swept(self, sweeping: _Sweeping, task: asyncio.Task[None]) -> None:
         """End what a sweep left open: after a bug of ours, the looks are taken one by one."""
@@ -264,7 +265,7 @@ class Watch:
             self.stats.failed += 1
             log.error("looking at %d devices together failed", len(group.names), exc_info=bug)
             self._again.update((name, group.source) for name in sweeping.left())
-        self._start_again()
+        self._start_again(self._again)
 
     async def _look(self, way: Way, poller: Poller) -> None:
         name = way[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netopsd.clock import SystemClock
-from netopsd.core.fleet import Fleet
+from netopsd.core.fleet import Fleet, Member
 from netopsd.core.inventory import Device
 from netopsd.core.model import Batch, Blind, Input, Sweep, Tick
 from netopsd.errors import CannotLook
@@ -191,3 +191,45 @@ def test_a_sweep_takes_as_much_room_as_the_looks_in_it() -> None:
         assert len(box) == 0
 
     asyncio.run(go())
+
+
+def test_a_verifying_look_comes_after_the_sweep_under_way() -> None:
+    """Asked for while a and b are looked at together: a is looked at once more, and b is not."""
+    made = Fleet.of(tuple(Member(device=name, size=0, parts=(), clocks={}) for name in ("a", "b")))
+
+    class Sweeping(Devices):
+        begun: asyncio.Event
+
+        async def sweep(
+            self, devices: tuple[str, ...], under_way: frozenset[str] = frozenset()
+        ) -> AsyncIterator[Sweep | str]:
+            self.begun.set()
+            await asyncio.sleep(0.2)
+            self.asked.append("both")
+            yield Sweep(
+                at=self.clock.now(), mono_s=self.clock.mono_s(), fleet=made,
+                present=np.array([True, True]), when_s=np.zeros(2), took_s=np.zeros(2),
+                numbers=np.zeros(1, np.uint64),
+            )  # fmt: skip
+            await asyncio.sleep(0.2)  # for somebody else
+            self.asked.append("over")
+
+    class Taking(Inbox):
+        async def put(self, said: Input) -> None:
+            return
+
+    poller = Sweeping()
+    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), Taking(), lambda took_s, looks: None)
+
+    async def go() -> None:
+        poller.begun = asyncio.Event()
+        task = asyncio.create_task(watch.run(fleet("a", "b", interval_s=1.0)))
+        await poller.begun.wait()
+        watch.look_soon("a", 0)
+        await asyncio.sleep(0.6)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+
+    assert poller.asked == ["both", "a", "over"]
