@@ -15,7 +15,7 @@ from netopsd.core.inventory import Service
 from netopsd.core.looks import Look, TableLook
 from netopsd.core.model import Clocks, Resource
 from netopsd.core.outcome import UsageNotice
-from netopsd.core.rates import Restart, began_since, restarted, wraps_unseen
+from netopsd.core.rates import TICKS, Restart, began_since, restarted, wraps_unseen
 from netopsd.core.values import replace
 from netopsd.core.world import World
 
@@ -26,6 +26,9 @@ MICRO = 1_000_000
 # When exactly a counter was read is not known better than this: of two looks in quick succession
 # (a trap asks for one) the octets between may seem to have come faster than the port can carry.
 STAMPED_WITHIN_S = 1.0
+OVERTAKEN_S = (
+    5.0  # two looks at a device at once, the later one answered first, are not so far apart
+)
 STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -98,6 +101,8 @@ def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
         return
     if now.width < was.width and (now.at - was.at).total_seconds() < length:
         return  # the 64-bit counter could not be read this time: the next look has it again
+    if _overtaken(was, now):
+        return
     gap = _gap(world, was, now, speed)
     meter, records = _spread(world, service, was, now, gap)
     world.running[key] = meter
@@ -146,6 +151,21 @@ def _gap(world: World, was: Meter, now: Meter, speed: float) -> str:
         ("faster than the port", speed > 0 and max(_grown(was, now)) > most),
     )
     return next((why for why, true in reasons if true), "")
+
+
+def _overtaken(was: Meter, now: Meter) -> bool:
+    """Whether a sample that came later was taken earlier, by the device's own clock.
+
+    So it is where two look at once, as when a device changes hands. Its numbers are of before, and
+    the next sample has them all; taken as a reset, what is between the two would count twice.
+    """
+    fell = now.in_octets < was.in_octets or now.out_octets < was.out_octets
+    elapsed_s = (now.at - was.at).total_seconds()
+    if not fell or was.clock_ticks is None or now.clock_ticks is None or elapsed_s > OVERTAKEN_S:
+        return False
+    back_s = (was.clock_ticks - now.clock_ticks) % TICKS / 100
+    up_since_before = now.clock_ticks / 100 > elapsed_s + STAMPED_WITHIN_S
+    return back_s <= OVERTAKEN_S and up_since_before
 
 
 def _moved(was: Meter, now: Meter) -> bool:

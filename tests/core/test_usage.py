@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -287,3 +288,44 @@ def test_two_looks_in_quick_succession_lose_no_octets_of_a_busy_port() -> None:
     net.look("gw", Ports({"p1": 1}, {"p1": (6_000_000, 0)}))
     (meter,) = net.world.running.own.values()
     assert (meter.slot_in, meter.slot_gaps) == (6_000_000, ())
+
+
+@pytest.mark.parametrize("width", [64, 32])
+def test_a_look_that_another_one_overtook_counts_nothing_twice(width: int) -> None:
+    """A device changes hands: its last look by one collector, and the first by the other."""
+    port, metered = Port(width=width), Metered()
+    metered.look(port, T0)
+    port.flow(10, 5_000_000, 600_000)
+    earlier = port.batch(T0 + timedelta(seconds=10.06))  # answered first, and read last
+    port.flow(0.02, 425_084, 116_892)
+    metered.look(port, T0 + timedelta(seconds=10.04))
+    metered._say(earlier)
+    port.flow(10, 1_000_000, 100_000)
+    metered.look(port, T0 + timedelta(seconds=20))
+
+    meter = current(metered.world, KEY)
+    assert meter is not None
+    assert (meter.slot_in, meter.slot_out) == (port.true_in, port.true_out)
+    assert not [gap for gap in meter.slot_gaps if "not yet metered" not in gap]
+
+
+@pytest.mark.parametrize(
+    ("before_s", "uptime_s", "later_s"),
+    [(50_000, 0.5, 2.0), (2.0, 1.0, 2.0), (50_000, 50_002.0, 2.0), (50_000, 50_000.0, 30.0)],
+    ids=["restarted", "restarted again", "set to 0", "set to 0, and its clock stands still"],
+)
+def test_counters_that_begin_anew_are_a_gap_and_no_look_overtaken(
+    before_s: float, uptime_s: float, later_s: float
+) -> None:
+    port, metered = Port(uptime_s=before_s), Metered()
+    port.flow(0, 5_000_000, 5_000_000)
+    metered.look(port, T0)
+    port.shown_in, port.shown_out, port.uptime_s = 10, 10, uptime_s
+    metered.look(port, T0 + timedelta(seconds=later_s))
+    port.flow(30, 100, 100)
+    metered.look(port, T0 + timedelta(seconds=later_s + 30))
+
+    meter = current(metered.world, KEY)
+    assert meter is not None
+    assert (meter.slot_in, meter.slot_out) == (100, 100)
+    assert len([gap for gap in meter.slot_gaps if "not yet metered" not in gap]) == 1
