@@ -48,8 +48,12 @@ class Counts:
 
 
 def until_next(every_s: float, now: float) -> float:
-    """Return the seconds to the next multiple of `every_s`. Who goes by that wakes together."""
-    return every_s - now % every_s
+    """Return the seconds to the next multiple of `every_s`. Who goes by that wakes together.
+
+    A timer that was a little early is not set for the rest: it would go off twice.
+    """
+    left = every_s - now % every_s
+    return left if left > every_s / 10 else left + every_s
 
 
 class LoopLag:

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from netopsd.clock import ManualClock
-from netopsd.counting import Histogram, LoopLag
+from netopsd.counting import Histogram, LoopLag, until_next
 from netopsd.errors import StoreBroken
 from netopsd.metrics import Figures, Sources
 
@@ -113,6 +113,12 @@ def test_the_worst_lag_of_the_last_minute_is_told_and_then_forgotten() -> None:
     assert lag.worst_s() == 0.8
     lag.note(61.0, 0.0)
     assert lag.worst_s() == 0.1
+
+
+def test_what_is_done_at_whole_seconds_is_done_once_in_each() -> None:
+    assert until_next(0.5, 10.2) == pytest.approx(0.3)
+    assert until_next(1.0, 10.0) == 1.0
+    assert until_next(1.0, 9.9997) == pytest.approx(1.0003), "a timer was a little early"
 
 
 def lint(text: str) -> tuple[int, set[str]]:
