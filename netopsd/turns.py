@@ -2,8 +2,9 @@
 
 APScheduler begins rounds, of a minute or an interval; their turns, one a second, follow by the
 event loop's own timers. (One job per turn would cost as much as the looks; one per device far
-more.) APScheduler goes by the machine's clock, and somebody may set that back: a round that does
-not begin in its time is planned anew, so no device waits an hour because a clock does.
+more.) APScheduler goes by the machine's clock, and somebody may set that: a round that begins too
+early, or not in its time, is planned anew, so no device waits an hour because a clock does. Turns
+missed while the event loop stood still are taken once.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ log = logging.getLogger(__name__)
 PHASES_PER_S = 1
 MOST_PHASES = 3000
 ROUND_S = 60.0  # a round is at least so long: intervals after one another, if need be
-NEAR_S = 0.1  # so near to where a round should begin, it begins there
+NEAR_S = 0.1  # so near to where a round should begin, it may begin
+EARLY_S = 0.002  # timers are of milliseconds
 PATIENCE = 0.5  # of an interval; a round that is so late is planned anew
 
 
@@ -62,6 +64,11 @@ class _Round:
     @property
     def count(self) -> int:
         return round(self.size_s / self.interval_s) * len(self.turns)
+
+    def go_on(self) -> None:
+        """Be the next round. What is left of this one comes first."""
+        self.following -= self.count
+        self.began_s += self.size_s
 
 
 class Turns:
@@ -98,10 +105,9 @@ class Turns:
         if self._scheduler is None:
             return
         for round_ in self._rounds:
+            if self._clock.mono_s() + EARLY_S >= round_.began_s + round_.size_s:
+                round_.go_on()  # it was about to be begun
             self._catch_up(round_)
-            if self._clock.mono_s() >= round_.began_s + round_.size_s:  # about to be begun
-                round_.began_s, round_.following = round_.began_s + round_.size_s, 0
-                self._catch_up(round_)
         self._forget()
         by_phase: defaultdict[float, defaultdict[int, list[str]]]
         by_phase = defaultdict(lambda: defaultdict(list))
@@ -122,7 +128,7 @@ class Turns:
         self, interval_s: float, named: list[tuple[int, list[str]]], scheduler: AsyncIOScheduler
     ) -> None:
         """Go on with the round that is under way, and have the next ones begun."""
-        now = self._clock.mono_s()
+        now = self._clock.mono_s() + EARLY_S  # what was due until then is taken
         size_s = interval_s * max(1, math.ceil(ROUND_S / interval_s))
         began_s = begin_of(size_s, self._began_s, now)
         cycle_s = begin_of(interval_s, began_s, now)
@@ -130,10 +136,10 @@ class Turns:
         for phase, names in named:
             offset_s = interval_s * phase / phases(interval_s)
             due_s = cycle_s + offset_s
-            due_s += interval_s if due_s < now else 0.0
+            due_s += interval_s if due_s <= now else 0.0
             turns.append(Turn(interval_s, offset_s, tuple(names), due_s))
         round_ = _Round(interval_s, size_s, tuple(turns), began_s)
-        while round_.following < round_.count and round_.at_s(round_.following) < now:
+        while round_.following < round_.count and round_.at_s(round_.following) <= now:
             round_.following += 1
         self._rounds.append(round_)
         self._wait(round_)
@@ -149,24 +155,25 @@ class Turns:
         """Begin the next round; called by APScheduler."""
         if round_ not in self._rounds:
             return
-        self._catch_up(round_)
-        now = self._clock.mono_s()
-        near_s = begin_of(round_.size_s, self._began_s, now + NEAR_S)
-        round_.began_s = near_s if abs(now - near_s) <= NEAR_S else now
-        round_.following = 0
-        self._catch_up(round_)
-        self._wait(round_)
+        at_s = round_.began_s + round_.size_s
+        if abs(self._clock.mono_s() - at_s) > NEAR_S:
+            self._replan()
+            return
+        round_.go_on()
+        self._on_time(round_)
 
     def _catch_up(self, round_: _Round) -> None:
-        """Take the turns that are due now, which timers are about to."""
-        now = self._clock.mono_s()
+        """Take the turns that are due now, each once."""
+        due: dict[Turn, None] = {}
+        now = self._clock.mono_s() + EARLY_S
+        while now > round_.began_s + round_.size_s + NEAR_S:  # the event loop stood still
+            round_.go_on()
         while round_.following < round_.count and round_.at_s(round_.following) <= now:
-            self._next(round_)
-
-    def _next(self, round_: _Round) -> None:
-        turn = round_.turns[round_.following % len(round_.turns)]
-        round_.following += 1
-        self._take(turn)
+            turn = round_.turns[round_.following % len(round_.turns)]
+            round_.following += 1
+            due[turn] = due.pop(turn, None)  # the latest of several
+        for turn in due:
+            self._take(turn)
 
     def _wait(self, round_: _Round) -> None:
         """Have the next turn taken in its time; behind the last one, see that a round begins."""
@@ -179,14 +186,17 @@ class Turns:
             round_.timer = loop.call_at(at_s + ahead_s, self._on_time, round_)
         else:
             at_s = round_.began_s + round_.size_s + round_.interval_s * PATIENCE
-            round_.timer = loop.call_at(at_s + ahead_s, self._overdue)
+            round_.timer = loop.call_at(at_s + ahead_s, self._replan)
 
     def _on_time(self, round_: _Round) -> None:
-        self._next(round_)
-        self._wait(round_)
+        try:
+            self._catch_up(round_)
+        finally:
+            if round_ in self._rounds:
+                self._wait(round_)
 
-    def _overdue(self) -> None:
-        log.warning("no round began in its time: was the machine's clock set? turns are replanned")
+    def _replan(self) -> None:
+        log.info("a round begins at another time than it should: turns are planned anew")
         self.follow(self._devices)
 
 

@@ -72,7 +72,8 @@ class _Sweeping:
         """Whether the look at this device is one of those, and not over."""
         if name not in self.group.known or name in self.apart:
             return False
-        return not any(name in seen(sweep) for sweep in self.told)
+        places = ((sweep.present, sweep.fleet.index.get(name)) for sweep in self.told)
+        return not any(i is not None and present[i] for present, i in places)
 
     def left(self) -> Iterator[str]:
         """Give those whose look is not over."""

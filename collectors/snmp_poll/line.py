@@ -14,13 +14,12 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.snmp_codec.ber import DecodeError
 from collectors.snmp_poll import sealed
+from collectors.snmp_poll.intake import Told, Turn, take
 from collectors.snmp_poll.mmsg import Incoming
-from collectors.snmp_poll.parse import request_id
 from collectors.snmp_poll.request import new_ids
 from collectors.snmp_poll.settings import SnmpPollSettings
-from collectors.snmp_poll.squad import Rows, Squad, answers
+from collectors.snmp_poll.squad import Rows, Squad
 from collectors.snmp_poll.stats import Counts
 from collectors.snmp_poll.udp import enlarge
 from collectors.snmp_poll.volley import Volley
@@ -35,18 +34,6 @@ TELL_S = 2.0  # nor do they wait longer than so
 ROWS = 512
 READ_AFTER_S = 0.1
 
-Told = NDArray[np.bool_] | int  # devices that are done, or one that is lost
-
-
-class _Turn:
-    """A volley, and what is told of it."""
-
-    def __init__(self, volley: Volley, until_s: float) -> None:
-        self.volley = volley
-        self.until_s = until_s
-        self.told: asyncio.Queue[Told | None] = asyncio.Queue()
-        self.first_done_s = 0.0  # of those not told of; 0.0: there is none
-
 
 class Line:
     """One socket for all squads of an address family."""
@@ -58,11 +45,12 @@ class Line:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sock: socket.socket | None = None
         self._incoming: Incoming | None = None
-        self._turns: list[_Turn] = []
+        self._turns: list[Turn] = []
         self._ticking: asyncio.TimerHandle | None = None
         self._tick_due_s = 0.0
         self._draining: asyncio.TimerHandle | None = None
         self._reading = False
+        self._strangers = False  # what was read last was not all asked for by us
         self._window = Window(settings.max_in_flight)
 
     @property
@@ -108,7 +96,7 @@ class Line:
             self._sock = None
         for turn in list(self._turns):
             for i in np.flatnonzero(turn.volley.open).tolist():
-                self._lose(turn, i)
+                turn.lose(i)
             self._tell(turn)
 
     async def fire(
@@ -123,8 +111,11 @@ class Line:
         volley = Volley(squad, wanted, ids, self._loop.time(), self._settings.device_in_flight)
         if not squad.secured:
             squad.outgoing.stamp(volley.ids)
-        turn = _Turn(volley, volley.began_s + most_s)
+        turn = Turn(volley, volley.began_s + most_s)
         self._turns.append(turn)
+        if self._sock is None:  # closed meanwhile
+            for i in np.flatnonzero(volley.open).tolist():
+                turn.lose(i)
         try:
             self._pump()
             self._tell(turn)
@@ -139,7 +130,7 @@ class Line:
         before_s = self._loop.time() - BEFORE_S
         return any(t.volley.queue and t.volley.began_s < before_s for t in self._turns)
 
-    def _end(self, turn: _Turn) -> None:
+    def _end(self, turn: Turn) -> None:
         """Forget a turn, answered or not."""
         if turn in self._turns:
             self._turns.remove(turn)
@@ -158,24 +149,32 @@ class Line:
         if self._draining is None and self.in_flight:
             self._stop_reading()
             self._draining = self._loop.call_later(self._window.drain_s, self._drain)
-        if self._turns and self._ticking is None:
+        self._watch()
+
+    def _watch(self) -> None:
+        """See to it that time-outs are noticed while anybody is waited for."""
+        if self._turns and self._ticking is None and self._loop is not None:
             # Answers are mostly fetched before, and then this is done with them: one waking less.
             self._tick_due_s = self._loop.time() + TICK_S
             self._ticking = self._loop.call_later(TICK_S + self._window.drain_s, self._tick)
 
-    def _send(self, turn: _Turn, packets: Rows) -> None:
+    def _send(self, turn: Turn, packets: Rows) -> None:
         assert self._sock is not None
         assert self._loop is not None
         volley = turn.volley
         if not len(packets):
             return
         if volley.squad.secured:
-            sealed.seal(volley.squad, packets, volley.ids, self._loop.time())
+            for i in sealed.seal(volley, packets, self._loop.time()):
+                turn.lose(i)
+            packets = packets[volley.sealed[packets]]
+            if not len(packets):
+                return
         try:
             count = volley.squad.outgoing.send(self._sock, packets)
         except OSError:
             # This one cannot be sent; why, a look at the device by itself will say.
-            self._lose(turn, int(volley.squad.device[packets[0]]))
+            turn.lose(int(volley.squad.device[packets[0]]))
             volley.back(packets[1:])
             self._loop.call_soon(self._pump)
             return
@@ -184,11 +183,6 @@ class Line:
         sent = packets[:count]
         volley.sent(sent, self._loop.time())
         self._counts.sent += count
-
-    def _lose(self, turn: _Turn, i: int) -> None:
-        if turn.volley.open[i]:
-            turn.volley.lose(i)
-            turn.told.put_nowait(i)
 
     # Being woken costs more than reading an answer: the first one wakes us, the next are fetched by
     # time until none came (as in udp.py).
@@ -210,111 +204,63 @@ class Line:
         got = incoming.receive(self._sock, now)
         self._counts.received += got
         full = not incoming.room
-        if incoming.count and (full or not got or self._nothing_more(now)):
-            self._take()
-        if self._ticking is not None and now >= self._tick_due_s:
-            self._ticking.cancel()
-            self._tick()
-        self._wait(got, full)
+        try:
+            if incoming.count and (full or not got or self._nothing_more(now)):
+                got += incoming.count
+                self._take()
+            if self._ticking is not None and now >= self._tick_due_s and not full:
+                self._ticking.cancel()
+                self._tick()
+        finally:  # whatever a bug of ours makes of it, fetching goes on
+            self._wait(got, full)
 
     def _nothing_more(self, now: float) -> bool:
         """Whether to wait for further answers before those here are read would be in vain, or too
         long."""
         assert self._incoming is not None
-        if self._out <= 0 and not self.queued:
-            return True
+        if self._strangers or self._out < 0 or (self._out == 0 and not self.queued):
+            return True  # more came than is out: others send to us
         return now - float(self._incoming.arrived_s[0]) >= READ_AFTER_S
 
     def _wait(self, got: int, full: bool) -> None:
         """Send what may now be sent, and see to it that the next answers are fetched."""
         if self._sock is None or self._loop is None:
             return
-        if full:
-            self._draining = self._loop.call_later(0, self._drain)
         if got:
             self._pump()
+        if full:
+            if self._draining is not None:
+                self._draining.cancel()
+            self._draining = self._loop.call_later(0, self._drain)
         if self._draining is None and not self._reading:
             self._reading = True
             self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def _take(self) -> None:
-        """Find out what the datagrams that are here answer, and read them."""
+        """Read what is here."""
         assert self._loop is not None
         assert self._incoming is not None
-        now, sizes = self._loop.time(), self._incoming.sizes
-        rows, ids = answers(self._incoming, sizes)
-        self._counts.decode_errors += len(sizes) - len(rows)
+        self._strangers = take(self._incoming, self._turns, self._counts, self._loop.time())
         for turn in list(self._turns):
-            if not len(rows):
-                break
-            packets = turn.volley.packets_of(ids)
-            ours = packets >= 0
-            if not ours.any():
-                continue
-            self._read(turn, rows[ours], packets[ours], sizes)
-            if turn.first_done_s == 0.0 and (turn.volley.done & ~turn.volley.told).any():
-                turn.first_done_s = now
             self._tell(turn)
-            rows, ids = rows[~ours], ids[~ours]
-        self._counts.late += len(rows)
-        self._incoming.clear()
-
-    def _read(self, turn: _Turn, rows: Rows, packets: Rows, sizes: NDArray[np.uint32]) -> None:
-        """Read the answers to one volley's packets."""
-        assert self._loop is not None
-        assert self._incoming is not None
-        squad, numbers = turn.volley.squad, turn.volley.numbers
-        true = (self._incoming.sources[rows] == squad.sources[packets]).all(axis=1)
-        true |= squad.any_source[packets]
-        if not true.all():
-            self._counts.wrong_source += int(np.count_nonzero(~true))
-            rows, packets = rows[true], packets[true]
-        if squad.secured:
-            believed, others = sealed.opened(
-                turn.volley, self._incoming, rows, packets, self._counts, self._loop.time()
-            )
-            rows, packets = rows[believed], packets[believed]
-            for i in others:
-                self._lose(turn, i)
-        single = squad.single(packets)
-        if not single.all():
-            self._counts.late += int(np.count_nonzero(~single))
-            rows, packets = rows[single], packets[single]
-        fits = squad.read(self._incoming, rows, sizes[rows], packets, numbers)
-        for n in np.flatnonzero(~fits).tolist():
-            fits[n] = self._read_one(turn, int(rows[n]), int(packets[n]), int(sizes[rows[n]]))
-        fits &= turn.volley.waiting[packets]  # a device may be lost by another of its answers
-        good = packets[fits]
-        if not len(good):
-            return
-        self._counts.varbinds += int(squad.kinds[good].sum())
-        turn.volley.answered(good, self._incoming.arrived_s[rows[fits]])
-
-    def _read_one(self, turn: _Turn, row: int, p: int, size: int) -> bool:
-        """Read an answer of another shape; True where all is there. Its device is lost where not,
-        unless it speaks another version or community: then we go on waiting."""
-        assert self._incoming is not None
-        volley, datagram = turn.volley, self._incoming.datagram(row, size)
-        i = int(volley.squad.device[p])
-        try:
-            opening, start, end = request_id(datagram)
-            if not datagram.startswith(volley.squad.asked[i].peer.check, opening):
-                self._counts.wrong_community += 1
-                return False
-            if volley.squad.read_one(p, datagram, (start, end), volley.numbers):
-                return True
-        except (IndexError, DecodeError):
-            self._counts.decode_errors += 1
-        self._lose(turn, i)
-        return False
 
     def _tick(self) -> None:
         self._ticking = None
+        try:
+            self._judge_overdue()
+            self._pump()
+        finally:
+            self._watch()
+
+    def _judge_overdue(self) -> None:
+        """Read what is here, and find out what has been waited for too long."""
         assert self._loop is not None
         assert self._incoming is not None
+        now = self._loop.time()
+        if self._sock is not None:
+            self._counts.received += self._incoming.receive(self._sock, now)
         if self._incoming.count:
             self._take()
-        now = self._loop.time()
         for turn in list(self._turns):
             volley = turn.volley
             late, lost = volley.overdue(now, self._retries(volley))
@@ -325,14 +271,13 @@ class Line:
             if now > turn.until_s:  # who is so slow is asked by itself, where nobody waits for it
                 lost = np.flatnonzero(volley.open).tolist()
             for i in lost:
-                self._lose(turn, i)
+                turn.lose(i)
             self._tell(turn)
-        self._pump()
 
     def _retries(self, volley: Volley) -> Callable[[int], int]:
         return lambda i: volley.squad.asked[i].peer.retries
 
-    def _tell(self, turn: _Turn) -> None:
+    def _tell(self, turn: Turn) -> None:
         """Hand over who is done, when all are done or lost, or some have been for a while."""
         assert self._loop is not None
         volley = turn.volley

@@ -322,6 +322,8 @@ def together(
         facts=told[0],
         errors=told[1],
     )
-    made = Asked(*found, member, tuple(watched), plan)
+    security = found[0].security
+    around = security.overhead if security is not None else 0
+    made = Asked(*found, member, tuple(watched), plan, around)
     known = plan.together
     return known if known is not None and known.same(made) else made

@@ -96,10 +96,13 @@ class Outgoing:
         four = numbers.astype(">u4").view(np.uint8).reshape(-1, 4)
         self._flat[self._stamp_at[:, None] + np.arange(4)] = four
 
-    def put(self, row: int, datagram: bytes) -> None:
-        """Have another datagram instead of one. Raises ValueError where there is no room for it."""
+    def put(self, row: int, datagram: bytes) -> bool:
+        """Have another datagram instead of one; False, and nothing done, without room for it."""
+        if len(datagram) > self._octets.shape[1]:
+            return False
         self._octets[row, : len(datagram)] = np.frombuffer(datagram, np.uint8)
         self._parts["size"][row] = len(datagram)
+        return True
 
     def send(self, sock: socket.socket, which: NDArray[np.intp]) -> int:
         """Send these datagrams; return how many went, fewer where the socket is full.
@@ -180,11 +183,16 @@ class Incoming:
         self._headers["size"][row] = len(datagram)
 
     def clear(self) -> None:
-        """Make room: all that is kept was read."""
+        """Make room. What was kept can be read until `receive` is called again."""
         self.count = 0
 
-    def datagram(self, row: int, size: int) -> bytes:
+    def sizes_of(self, rows: NDArray[np.intp]) -> NDArray[np.uint32]:
+        """Return the sizes of some datagrams, be they cleared or not."""
+        return self._headers["size"][rows]
+
+    def datagram(self, row: int) -> bytes:
         """Return one datagram."""
+        size = int(self._headers["size"][row])
         if size <= self.width:
             return bytes(self.octets[row, :size])
         return bytes(self.octets[row]) + bytes(self._rest[row, : size - self.width])

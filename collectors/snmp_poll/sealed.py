@@ -12,23 +12,28 @@ from numpy.typing import NDArray
 from collectors.snmp_poll.mmsg import Incoming
 from collectors.snmp_poll.parse import message_id, request_id
 from collectors.snmp_poll.request import Verdict
-from collectors.snmp_poll.squad import Rows, Squad
+from collectors.snmp_poll.squad import Rows
 from collectors.snmp_poll.stats import Counts
 from collectors.snmp_poll.volley import Volley
 
 
-def seal(squad: Squad, packets: Rows, ids: NDArray[np.uint32], now: float) -> None:
+def seal(volley: Volley, packets: Rows, now: float) -> list[int]:
     """Make the datagrams of these packets, msgID and request-id being the same number.
 
     One that is sent again has them again, with a time and a salt of its own: whichever try an
-    answer is to, it is the one waited for.
+    answer is to, it is the one waited for. Returns the devices whose datagrams have no room (their
+    engine id has grown), which have to be looked at by themselves.
     """
-    for p in packets.tolist():
-        number, packet = int(ids[p]), squad.packets[p]
-        security = squad.asked[int(squad.device[p])].peer.security
-        if security is not None:
-            message = packet.head + number.to_bytes(4, "big") + packet.tail
-            squad.outgoing.put(p, security.seal(number, message, now))
+    squad, others = volley.squad, []
+    for p in packets[~volley.sealed[packets]].tolist():
+        number, packet, i = int(volley.ids[p]), squad.packets[p], int(squad.device[p])
+        security = squad.asked[i].peer.security
+        assert security is not None, "squads are of one kind"
+        message = packet.head + number.to_bytes(4, "big") + packet.tail
+        volley.sealed[p] = squad.outgoing.put(p, security.seal(number, message, now))
+        if not volley.sealed[p]:
+            others.append(i)
+    return others
 
 
 def opened(
@@ -45,12 +50,10 @@ def opened(
     for n, (row, p) in enumerate(zip(rows.tolist(), packets.tolist(), strict=True)):
         i = int(squad.device[p])
         security = squad.asked[i].peer.security
-        data = incoming.datagram(row, int(incoming.sizes[row]))
+        assert security is not None, "squads are of one kind"
+        data = incoming.datagram(row)
         try:
-            span = message_id(data)
-            if security is None:
-                raise IndexError
-            told = security.open(data, span, now)
+            told = security.open(data, message_id(data), now)
             if isinstance(told, bytes):
                 _, start, end = request_id(told)
                 good[n] = int.from_bytes(told[start:end], "big") == int(ids[p])

@@ -35,6 +35,10 @@ _REPORTS = {  # what the user reads; RFC 3414 section 5: usmStats
 _NOT_AUTHENTIC = "answers come that are not authentic"
 _RESPONSE = bytes((RESPONSE,))
 _OTHER = "answers come of another engine, user, context or security level"
+# All but engine ids, user and digest, each header as long as it may be: message (4), version (3),
+# global data (21), parameters (4 + 4), engine id (2), boots and time (6 + 6), user (2), digest (2),
+# salt (10), secret (4), scoped PDU (4), context (2 + 2). A community message has some of them.
+_AROUND = 76
 _NO_SCOPE = tlv(Tag.OCTET_STRING, b"") * 2  # contextEngineID and contextName
 _SILENT = "the device tells its engine id and no more; priv_key or another key may differ"
 _PAST = "answers come from a past boot or time of the device (boots {}, time {} s)"
@@ -52,9 +56,9 @@ class Security:
 
     @property
     def overhead(self) -> int:
-        """Octets of a datagram around a PDU beyond those of a community message."""
+        """Octets of a datagram around a PDU beyond those of a community message, at most."""
         engine_id = len(self._engine) or v3.LONGEST_ENGINE_ID
-        return 60 + 2 * engine_id + len(self._name) + self._keys.kept
+        return _AROUND + 2 * engine_id + len(self._name) + self._keys.kept
 
     def forget(self) -> None:
         """Begin anew: the engine is to be discovered, and its clock to be learnt."""

@@ -124,7 +124,7 @@ class SnmpPollSettings(BaseModel):
     timeout_s: float = Field(default=2.0, gt=0, le=60)  # first try; each retry waits 1.5 times more
     retries: int = Field(default=2, ge=0, le=10)
     look_max_s: float = Field(default=60.0, gt=0, le=600)  # one look never takes longer
-    max_in_flight: int = Field(default=256, ge=1, le=100_000)  # requests unanswered, all devices
+    max_in_flight: int = Field(default=256, ge=1, le=100_000)  # requests unanswered, per socket
     sweep_devices: int = Field(default=256, ge=0, le=4096)  # asked together at most; 0: singly
     device_in_flight: int = Field(default=4, ge=1, le=64)  # requests unanswered, one device
     receive_buffer: int = Field(default=8 << 20, ge=1 << 16, le=1 << 30)  # octets

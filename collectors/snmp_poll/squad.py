@@ -36,6 +36,7 @@ class Asked:
     member: Member
     watched: tuple[tuple[int, int], ...]
     plan: object
+    around: int = 0  # octets that SNMPv3 puts around a packet, at most
 
     def same(self, other: Asked) -> bool:
         """Whether the two ask the same of the same device."""
@@ -46,6 +47,7 @@ class Asked:
             and self.watched == other.watched
             and mine.facts is theirs.facts
             and mine.errors == theirs.errors
+            and self.around == other.around
         )
 
 
@@ -63,12 +65,11 @@ class Squad:
         self.kinds = np.array([len(packet.kinds) for packet in self.packets], np.intp)
         self.timeout_s = np.array([one.peer.timeout_s for one in asked])[self.device]
         addresses = [sockaddr(one.peer.sock.family, one.peer.address) for one in asked]
-        around = [one.peer.security.overhead for one in asked if one.peer.security is not None]
-        self.secured = bool(around)  # SNMPv3, all of them
+        self.secured = asked[0].peer.security is not None  # SNMPv3, all of them
         self.outgoing = Outgoing(
             [(packet.head, packet.tail) for packet in self.packets],
             [addresses[i] for i in self.device.tolist()],
-            max(around, default=0),
+            max(one.around for one in asked),
         )
         told = np.frombuffer(b"".join(addresses), np.uint8).reshape(len(asked), -1)
         self.sources = told[self.device]

@@ -68,6 +68,8 @@ class Sweeper:
 
     def forget(self) -> None:
         """Form all squads anew: the configuration is another."""
+        for roster in self._rosters.values():
+            roster.disband()
         self._rosters.clear()
         self._latest.clear()
         self._of.clear()
@@ -91,6 +93,8 @@ class Sweeper:
         roster = self._rosters.get(names)
         if roster is None:
             roster = self._rosters[names] = Roster(names)
+            for former in {id(r): r for name in names if (r := self._of.get(name))}.values():
+                former.disband()
             self._of.update(dict.fromkeys(names, roster))
         self._latest.pop(id(roster.names), None)
         roster.names = names  # alive as long as we know it by its identity
@@ -123,6 +127,8 @@ class Sweeper:
                 yield told
         finally:
             roster.busy = False
+            if self._rosters.get(roster.names) is not roster:  # forgotten meanwhile
+                roster.disband()
 
     def _renew(self, roster: Roster) -> None:
         """Find out anew what devices are asked that something happened to."""

@@ -41,6 +41,7 @@ class Volley:
         self.done = np.zeros(count, np.bool_)
         self.told = np.zeros(count, np.bool_)
         self.waiting = np.zeros(len(squad.packets), np.bool_)
+        self.sealed = np.zeros(len(squad.packets), np.bool_)  # SNMPv3: made, and not sent yet
         self.sent_s = np.zeros(len(squad.packets))
         self.tries = np.zeros(len(squad.packets), np.intp)
         self.queue: deque[int] = deque()
@@ -68,6 +69,7 @@ class Volley:
         """Take note that these packets are out."""
         self.out += len(packets)
         self.waiting[packets] = True
+        self.sealed[packets] = False
         self.sent_s[packets] = now
         self.tries[packets] += 1
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import numpy as np
-
 from netopsd.core import (
     agenda,
     alarm,
@@ -109,8 +107,9 @@ def _sweep(world: World, said: Sweep) -> None:
     if not said.present.any():
         return
     judged = sweep.judge(world, said)
-    latest = int(np.argmax(np.where(said.present, said.when_s, -np.inf)))
-    reach.heard(world, moment(said, latest))
+    latest = sweep.latest(world, said)
+    if latest is not None:
+        reach.heard(world, latest)
     sweep.enter(world, judged)
     for i in judged.turns:
         judged.now.upto = i

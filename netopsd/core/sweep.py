@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from netopsd.core import cause, rates, reach
 from netopsd.core.beliefs import Alarm, Phase, Reach
-from netopsd.core.fleet import Fleet
+from netopsd.core.fleet import Fleet, moment
 from netopsd.core.fleet_rules import FleetRules
 from netopsd.core.index import Index
 from netopsd.core.looks import Look, SweepLook, Swept
@@ -190,6 +190,17 @@ def _stays(alarm: Alarm | None, last: SweepLook, i: int, bad: NDArray[np.bool_])
             cell = ruled.cell(alarm.alarm, alarm.resource.row)
             return cell is None or (cell >= 0 and bool(bad[cell]))
     return True
+
+
+def latest(world: World, sweep: Sweep) -> datetime | None:
+    """Return when the latest of those members was seen that are still configured."""
+    when_s = np.where(sweep.present, sweep.when_s, -np.inf)
+    for i in np.argsort(-when_s, kind="stable").tolist():
+        if not sweep.present[i]:
+            return None
+        if sweep.fleet.names[i] in world.inventory.devices:
+            return moment(sweep, i)
+    return None
 
 
 def enter(world: World, judged: Judged) -> None:

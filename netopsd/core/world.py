@@ -229,6 +229,7 @@ class World:
 
         `fresh` are the fleets seen meanwhile, in which somebody may have been in between.
         """
+        left = set(fresh)
         for name, was in stirred:
             now = self.looks.own.get(name)
             fleets = {one.fleet for one in (was, now) if isinstance(one, Swept) and not one.pinned}
@@ -241,8 +242,11 @@ class World:
                 sweep.quiet[i] = False
                 if not isinstance(now, Swept) or (now.fleet, now.pinned) != (fleet, None):
                     sweep.joined[i] = False
-                    if not sweep.joined.any():
-                        del self.sweeps.own[fleet]
+                    left.add(fleet)
+        for fleet in left:
+            sweep = self.sweeps.own.get(fleet)
+            if sweep is not None and not sweep.joined.any():
+                del self.sweeps.own[fleet]
 
     def _adopt(self, inventory: Inventory, index: Index | None) -> bool:
         """Take on a new inventory; return whether it brought other devices, too."""

@@ -470,6 +470,20 @@ def test_who_is_no_longer_watched_keeps_no_sweep_in_memory() -> None:
     assert len(both.together.world.sweeps) == len(both.together.world.looks) == 0
 
 
+def test_a_sweep_that_was_under_way_at_a_reload_is_nobodys() -> None:
+    both = Both()
+    both.sweep(*NAMES)
+    both.sweep(*NAMES)
+    at = T0 + timedelta(seconds=both.story.at_s)
+    both.say(Reconfigured(at=at, inventory=inventory({"z": ()})))
+
+    both.story.enlist()
+    both.sweep(*NAMES)
+
+    assert both.same(), "nor does it say that anybody answered"
+    assert len(both.together.world.sweeps) == 0
+
+
 def test_the_dead_keep_no_sweep_in_memory() -> None:
     both = Both()
     both.sweep(*NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,3 +164,58 @@ def test_versions_share_a_turn_and_no_squad() -> None:
     assert [counter(seen[name], "ifHCInOctets")[0] for name in made] == [
         2**41 + n for n in range(8)
     ]
+
+
+@pytest.mark.parametrize(
+    ("engine_id", "boots", "up_s"),
+    [("8000000001020304", 12_000_000, 9_000_000), ("80" + "58" * 31, 2**31 - 2, 2**30)],
+    ids=["boots of four octets", "everything at its longest"],
+)
+def test_devices_that_count_long_fit_into_their_squad(
+    engine_id: str, boots: int, up_s: int
+) -> None:
+    made = agents()
+    for agent in made.values():
+        assert isinstance(agent, SecureAgent)
+        agent.engine_id, agent.boots = bytes.fromhex(engine_id), boots
+        agent.began_s = -float(up_s)
+
+    async def story(house: House) -> Any:
+        await house.settled()
+        return set(await house.sweep())
+
+    assert tell(story, made)[0] == set(NAMES)
+
+
+@pytest.mark.parametrize("most", [1, 256])
+def test_an_engine_id_that_grew_is_left_to_a_look_of_its_own(most: int) -> None:
+    """Its packets no longer fit; whoever notices that, the others are asked as ever."""
+
+    class Deaf(SecureAgent):
+        deaf = False
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            if not self.deaf:
+                super().datagram_received(data, addr)
+
+    suspect, silent = SecureAgent(switch()), Deaf(switch())
+    made = agents(suspect) | {"deaf": silent}
+    del made[SUSPECT]
+    made[SUSPECT] = suspect  # behind the one that is silent
+
+    async def story(house: House) -> Any:
+        await house.settled()
+        suspect.engine_id = b"\x80" + b"X" * 31
+        await house.sweep()
+        alone = await house.poller.poll(SUSPECT)
+        silent.deaf = True
+        seen = await asyncio.wait_for(house.sweep(), 5)
+        return alone, set(seen), set(house.named)
+
+    (alone, seen, named), stats = tell(
+        story, made, timeout_s=0.2, max_in_flight=most, interval_s=10.0
+    )
+
+    assert isinstance(alone, Batch)
+    assert (seen, named) == (set(HONEST), {SUSPECT, "deaf"})
+    assert stats.in_flight == 0

@@ -572,7 +572,7 @@ def test_an_answer_longer_than_the_room_close_by_is_put_together() -> None:
         assert incoming.receive(ours, 7.0) == len(told)
         sizes = incoming.sizes.tolist()
 
-    assert [incoming.datagram(row, size) for row, size in enumerate(sizes)] == told
+    assert [incoming.datagram(row) for row in range(len(sizes))] == told
 
     squad = squad_of(1, 100, 100)
     data = encode(
@@ -634,3 +634,93 @@ def test_answers_read_together_are_each_as_old_as_they_are() -> None:
     assert set(seen) == set(agents)
     assert len(fetched) >= 3
     assert max(fetched) - min(fetched) > DRAIN_S
+
+
+def test_a_reload_forgets_no_sysuptime_that_sweeps_saw() -> None:
+    """Who restarts around it, and was up for less at its last look by itself, is found out."""
+
+    async def story(house: House) -> Any:
+        agent = house.agents[SUSPECT]
+        agent.change(switch(uptime=6_000))
+        await house.settled()
+        agent.change(agent.mib | {"1.3.6.1.2.1.1.3.0": (Tag.TIME_TICKS, 90_000)})
+        assert SUSPECT in await house.sweep()
+        await house.poller.retarget(house.poller._targets, house.poller._tables)
+        agent.change(agent.mib | {"1.3.6.1.2.1.1.3.0": (Tag.TIME_TICKS, 20_000)})
+        return set(await house.sweep()), house.named
+
+    (seen, named), _ = tell(story)
+
+    assert (seen, named) == (set(HONEST), [SUSPECT])
+
+
+def test_the_next_packets_of_a_device_wait_for_no_tick() -> None:
+    """One is deaf: that nothing comes from it holds up no round of another."""
+    deaf = Deaf()
+    agents: dict[str, Agent] = {name: Agent(switch()) for name in HONEST[:3]}
+    agents |= {HONEST[3]: deaf, SUSPECT: Agent(switch(ports=60))}
+
+    async def story(house: House) -> Any:
+        await house.settled()
+        deaf.deaf = 100
+        return (await house.sweep())[SUSPECT].took_s
+
+    took_s, _ = tell(story, agents, timeout_s=1.0, retries=0, oids_per_packet=40)
+
+    assert took_s < 0.4, "six rounds"
+
+
+def test_what_others_send_makes_nobody_ask_more_at_once() -> None:
+    agents: dict[str, Agent] = {f"gw{n}": Deaf() for n in range(40)}
+
+    async def story(house: House) -> int:
+        await house.settled()
+        for agent in agents.values():
+            assert isinstance(agent, Deaf)
+            agent.deaf = 1000
+        sweeper = house.poller._sweeper
+        assert sweeper is not None
+        line = sweeper._lines[socket.AF_INET]
+        assert line._sock is not None
+        port = line._sock.getsockname()[1]
+        sweep = asyncio.ensure_future(house.sweep())
+        most = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for _ in range(60):
+                await asyncio.sleep(0.005)
+                for _ in range(5):
+                    stranger.sendto(bytes(20), ("127.0.0.1", port))
+                most = max(most, line.in_flight)
+        await sweep
+        return most
+
+    most, _ = tell(story, agents, timeout_s=0.5, retries=0, max_in_flight=4)
+
+    assert most == 4
+
+
+def test_a_squad_of_a_closed_line_is_lost_at_once() -> None:
+    async def story(house: House) -> Any:
+        await house.singly()
+        await house.singly()
+        sweeper = house.poller._sweeper
+        assert sweeper is not None
+        sweep = asyncio.ensure_future(house.sweep())
+        for _ in range(100):
+            await asyncio.sleep(0)
+            if any(roster.busy for roster in sweeper._rosters.values()):
+                break  # it forms its squads
+        await house.poller.close()
+        return await asyncio.wait_for(sweep, 5), house.named
+
+    (seen, named), _ = tell(story)
+
+    assert (seen, set(named)) == ({}, set(NAMES))
+
+
+@pytest.mark.skipif(not mmsg.AVAILABLE, reason="no sendmmsg here")
+def test_a_datagram_without_room_is_not_put() -> None:
+    outgoing = mmsg.Outgoing([(b"a", b"b")], [bytes(mmsg.SOURCE)], spare=2)
+
+    assert outgoing.put(0, bytes(8))
+    assert not outgoing.put(0, bytes(9))
