@@ -4,7 +4,7 @@ APScheduler begins rounds, of a minute or an interval; their turns, one a second
 event loop's own timers. (One job per turn would cost as much as the looks; one per device far
 more.) APScheduler goes by the machine's clock, and somebody may set that: a round that begins too
 early, or not in its time, is planned anew, so no device waits an hour because a clock does. Turns
-missed while the event loop stood still are taken once.
+missed while the event loop stood still are taken once, at most.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_PHASES = 3000
 ROUND_S = 60.0  # a round is at least so long: intervals after one another, if need be
 NEAR_S = 0.1  # so near to where a round should begin, it may begin
 EARLY_S = 0.002  # timers are of milliseconds
-PATIENCE = 0.5  # of an interval; a round that is so late is planned anew
+PATIENCE = 0.5  # of an interval; what is later is left to the next turn, and a round planned anew
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -163,17 +163,15 @@ class Turns:
         self._on_time(round_)
 
     def _catch_up(self, round_: _Round) -> None:
-        """Take the turns that are due now, each once."""
-        due: dict[Turn, None] = {}
+        """Take the turns that are due now; of those long due, the next one comes soon enough."""
         now = self._clock.mono_s() + EARLY_S
         while now > round_.began_s + round_.size_s + NEAR_S:  # the event loop stood still
             round_.go_on()
-        while round_.following < round_.count and round_.at_s(round_.following) <= now:
+        while round_.following < round_.count and (at_s := round_.at_s(round_.following)) <= now:
             turn = round_.turns[round_.following % len(round_.turns)]
             round_.following += 1
-            due[turn] = due.pop(turn, None)  # the latest of several
-        for turn in due:
-            self._take(turn)
+            if now - at_s <= round_.interval_s * PATIENCE:
+                self._take(turn)
 
     def _wait(self, round_: _Round) -> None:
         """Have the next turn taken in its time; behind the last one, see that a round begins."""

@@ -73,7 +73,6 @@ class Roster:
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self.index = {name: i for i, name in enumerate(names)}
-        self.known = frozenset(names)
         self.teams: tuple[Team, ...] = ()
         self.busy = False
         self.enlisted = np.zeros(len(names), np.bool_)  # asked what their squad has of them

@@ -115,7 +115,7 @@ class Sweeper:
         roster.busy = True
         try:
             present = np.ones(len(devices), np.bool_)
-            present[[roster.index[name] for name in under_way if name in roster.known]] = False
+            present[[roster.index[name] for name in under_way if name in roster.index]] = False
             self._renew(roster)
             if roster.turn(present):
                 roster.disband()
@@ -132,7 +132,7 @@ class Sweeper:
 
     def _renew(self, roster: Roster) -> None:
         """Find out anew what devices are asked that something happened to."""
-        news = self._news & roster.known
+        news = self._news & roster.index.keys()
         self._news -= news
         due = roster.due(self._clock.mono_s())
         for i in {*due, *(roster.index[name] for name in news)}:
@@ -168,7 +168,7 @@ class Sweeper:
         try:
             async for volley, what in line.fire(team.squad, wanted, self._most_s(team)):
                 sweep, others = (
-                    (None, [what]) if isinstance(what, int) else (self._sweep(team, volley, what))
+                    (None, [what]) if isinstance(what, int) else self._sweep(team, volley, what)
                 )
                 if sweep is not None:
                     told.put_nowait(sweep)

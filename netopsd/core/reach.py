@@ -26,7 +26,7 @@ SPOKEN = {Blind.REJECTED: REFUSED, Blind.MALFORMED: UNREADABLE}
 
 def answered(world: World, device: Device, batch: Batch) -> None:
     """Take note that a device was seen."""
-    _note_answer(world, batch.at)
+    heard(world, batch.at)
     if beside(device, batch):
         _good(world, device.name, SESSION_LOST, batch.at, "it answers again", batch.source)
         return
@@ -46,11 +46,6 @@ def answered(world: World, device: Device, batch: Batch) -> None:
     if world.by_device.get(device.name):
         for name in (cause.UNREACHABLE, *SPOKEN.values(), TOO_LONG_SILENT):
             _good(world, device.name, name, batch.at, "it answers again")
-
-
-def heard(world: World, at: datetime) -> None:
-    """Take note that devices answered of which nothing else is new; `at` the latest of them."""
-    _note_answer(world, at)
 
 
 def cut_off(world: World) -> bool:
@@ -92,7 +87,7 @@ def _lost_beside(world: World, device: Device, batch: Batch) -> None:
     )
 
 
-def _note_answer(world: World, at: datetime) -> None:
+def heard(world: World, at: datetime) -> None:
     """Somebody answered at `at`; a look that arrives late says nothing newer than we know."""
     known = world.moments.get("answer")
     if known is None or at > known:
@@ -141,7 +136,7 @@ def _still_lost(world: World, state: DeviceState, batch: Batch) -> None:
 def _refused(world: World, device: Device, was: DeviceState, batch: Batch) -> None:
     """It speaks, but not to us: alive, and yet we see nothing of it."""
     blind = batch.blind or Blind.MALFORMED
-    _note_answer(world, batch.at)
+    heard(world, batch.at)
     _end_isolation(world, batch.at)
     state = replace(
         was,

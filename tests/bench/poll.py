@@ -32,7 +32,7 @@ class Size:
     """How much is polled, how often, and for how long it is measured."""
 
     devices: int
-    interval_s: int
+    interval_s: float
     warm_s: float
     window_s: float
 

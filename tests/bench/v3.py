@@ -7,27 +7,18 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.bench import daemon, farm
+from tests.bench.poll import Size
 
 # So few at once that the agent, which has one small socket buffer for all of them, loses none.
 FEW = daemon.Plan.snmp + 'max_in_flight = 24\nrewalk = "1d"\n'
 AUTH = f'version = "3"\nuser = "{farm.V3_USER}"\nauth = "SHA-1"\nauth_key = "{farm.V3_KEY}"\n'
 PRIV = f'{AUTH}priv = "AES-128"\npriv_key = "{farm.V3_KEY}"\n'
 MUST = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """How many devices each daemon asks how often, and how long that is measured once known."""
-
-    devices: int
-    interval_s: float
-    warm_s: float
-    window_s: float
 
 
 FULL = Size(devices=500, interval_s=5, warm_s=18, window_s=30)

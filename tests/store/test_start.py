@@ -7,7 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -75,37 +75,35 @@ def test_a_page_that_is_damaged_is_found_though_the_rows_could_be_read(
     assert looked == [CURRENT, CURRENT]
 
 
-def at_once(where: Path) -> Beliefs | StoreBroken:
-    """Return what a start believes of the store in `where`, or why it does not."""
+def begun(where: Path, begin: Callable[[SqliteStore], Awaitable[Beliefs]]) -> Beliefs | StoreBroken:
+    """Return what is believed of the store in `where`, or why nothing is."""
     store = at(where)
 
-    async def start() -> Beliefs:
+    async def go() -> Beliefs:
         try:
-            return await store.open_and_load()
+            return await begin(store)
         finally:
             await store.close()
 
     try:
-        return asyncio.run(start())
+        return asyncio.run(go())
     except StoreBroken as error:
         return error
+
+
+def at_once(where: Path) -> Beliefs | StoreBroken:
+    """Return what a start believes of the store in `where`, or why it does not."""
+    return begun(where, SqliteStore.open_and_load)
 
 
 def in_turn(where: Path) -> Beliefs | StoreBroken:
     """Do as `at_once`, opening first and loading then."""
-    store = at(where)
 
-    async def start() -> Beliefs:
+    async def begin(store: SqliteStore) -> Beliefs:
         await store.open()
-        try:
-            return await store.load()
-        finally:
-            await store.close()
+        return await store.load()
 
-    try:
-        return asyncio.run(start())
-    except StoreBroken as error:
-        return error
+    return begun(where, begin)
 
 
 def test_a_start_imports_nothing_of_sqlalchemy() -> None:
