@@ -56,6 +56,41 @@ class _Died(Exception):
     """The child is gone or must go; `str` says why."""
 
 
+class _Patience:
+    """Ends the child when the job it is at takes too long.
+
+    What it answered before is read all the same; where there was such an answer, it was we who were
+    late (a machine that stood still), and the job the child was at is to be tried again.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, deadline_s: float) -> None:
+        self._process = process
+        self._deadline_s = deadline_s
+        self._timer: asyncio.TimerHandle | None = None
+        self.ended = False
+        self.answers = 0  # read after the end
+
+    def begin(self) -> None:
+        """Give the job the child is at now its whole time."""
+        self.rest()
+        if not self.ended:
+            self._timer = asyncio.get_running_loop().call_later(self._deadline_s, self._end)
+
+    def rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def answered(self, busy: bool) -> None:
+        """The child gave an answer, and has more to do where `busy`."""
+        self.answers += self.ended
+        self.begin() if busy else self.rest()
+
+    def _end(self) -> None:
+        self.ended = True
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+
 class Worker:
     """One child at a time, doing the jobs of one handler (ports.Worker)."""
 
@@ -113,6 +148,9 @@ class Worker:
             head = self._flying.popleft()
             if not head.answer.done():
                 head.answer.set_exception(JobFailed(why))
+        self._put_back()
+
+    def _put_back(self) -> None:
         self._queue.extendleft(reversed(self._flying))
         self._flying.clear()
 
@@ -130,18 +168,24 @@ class Worker:
             env={"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "LANG": "C.UTF-8"},
         )
         self.pid = process.pid
+        patience = _Patience(process, self._limits.deadline_s)
         try:
             await self._begin(process, setup)
-            async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as both:
-                writing = both.create_task(self._write(process, limit))
-                await self._read(process, limit)
+            async with asyncio.TaskGroup() as both:
+                writing = both.create_task(self._write(process, patience))
+                await self._read(process, patience)
                 writing.cancel()
         except TimeoutError:
             return "no answer from the worker process in time"
         except (_Died, ExceptionGroup) as error:
+            if patience.ended:
+                if patience.answers:
+                    self._put_back()
+                return "no answer from the worker process in time"
             return await self._post_mortem(process, error)
         finally:
             self.pid = None
+            patience.rest()
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
@@ -149,7 +193,7 @@ class Worker:
 
     async def _post_mortem(self, process: asyncio.subprocess.Process, error: Exception) -> str:
         said = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-        if not isinstance(said, _Died | ConnectionError):
+        if not isinstance(said, _Died):
             raise error
         with suppress(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -171,7 +215,9 @@ class Worker:
         if "failed" in ready:
             raise _Died(f"the worker process could not begin: {ready['failed']}")
 
-    async def _write(self, process: asyncio.subprocess.Process, limit: asyncio.Timeout) -> None:
+    async def _write(self, process: asyncio.subprocess.Process, patience: _Patience) -> None:
+        """Hand jobs over. Where the child no longer listens, leave the word to `_read`: what it
+        answered before is still to be read, and only then is it known which job it was at."""
         assert process.stdin is not None
         handed = 0
         while handed < self._limits.jobs_each:
@@ -183,13 +229,18 @@ class Worker:
             if job.answer.done():  # whoever asked is gone
                 continue
             if not self._flying:
-                limit.reschedule(asyncio.get_running_loop().time() + self._limits.deadline_s)
+                patience.begin()
             self._flying.append(job)
             handed += 1
             process.stdin.write(job.frame)
-            await process.stdin.drain()
+            try:
+                await process.stdin.drain()
+            except ConnectionError:
+                if self._flying and self._flying[-1] is job:  # it never had this one
+                    self._queue.appendleft(self._flying.pop())
+                return
 
-    async def _read(self, process: asyncio.subprocess.Process, limit: asyncio.Timeout) -> None:
+    async def _read(self, process: asyncio.subprocess.Process, patience: _Patience) -> None:
         """Take answers until the child has done its share; each must come within the deadline."""
         while self._answered < self._limits.jobs_each:
             said = await self._frame_from(process)
@@ -198,8 +249,7 @@ class Worker:
             job = self._flying.popleft()
             self._answered += 1
             self._moved.set()
-            wait = self._limits.deadline_s if self._flying else None
-            limit.reschedule(wait and asyncio.get_running_loop().time() + wait)
+            patience.answered(busy=bool(self._flying))
             if job.answer.done():
                 continue
             if "failed" in said:

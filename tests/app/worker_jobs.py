@@ -40,6 +40,10 @@ def die(job: Mapping[str, Any]) -> None:
     os._exit(3)
 
 
+def deaf(job: Mapping[str, Any]) -> None:
+    os.close(0)
+
+
 def chatter(job: Mapping[str, Any]) -> str:
     print("not a frame", flush=True)
     os.write(1, b"nor is this")
@@ -62,6 +66,8 @@ JOBS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "nest": nest,
     "burn": burn,
     "die": die,
+    "deaf": deaf,
+    "rest": lambda job: time.sleep(job["s"]),
     "chatter": chatter,
     "look": look,
 }
