@@ -18,7 +18,7 @@ ifdef PYTEST
 	@$(BIN)/python -m pytest $(PYTEST)
 else
 	@$(BIN)/python -m pytest -q -m "not e2e and not bench" -n 2
-	@$(BIN)/python -m pytest -q -m "e2e and not bench" -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -q -m "e2e and not bench" -n 3 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python -m pytest -q -m bench
 endif
 

@@ -30,6 +30,15 @@ settings.register_profile("thorough", max_examples=400, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS", "quick"))
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
+# Files whose tests take minutes together, the longest first: begun last, one of several processes
+# would be at them while the others have nothing left to do.
+LONGEST = ("test_sites", "test_netconf", "test_demo", "test_kill", "test_activation")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     lacking = [
