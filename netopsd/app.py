@@ -198,6 +198,7 @@ class Daemon:
             series=lambda: (self.series.shown, self.series.hidden),
             clock_stepped_s=lambda: self.clock.stepped_s,
             outbox=self.store.depth,
+            not_judged=lambda: self.pipeline.stats.failed,
             late=lambda: self.watch.stats.late,
             deliveries=self._deliveries,
             orders=self.believed.orders,

@@ -12,6 +12,7 @@ __all__ = [
     "CannotLook",
     "NetopsdError",
     "NotAllowed",
+    "NotJudged",
     "Refused",
     "StoreBroken",
     "StoreTooNew",
@@ -44,6 +45,14 @@ class CannotActivate(NetopsdError):
         self.device = device
         self.words = words
         self.away = away
+
+
+class NotJudged(NetopsdError):
+    """Judgement stumbled over an input: a bug of ours, in the log with its trace.
+
+    Nothing of the input was kept, what came before it is committed, and the watch goes on. The same
+    input again would most likely fare the same.
+    """
 
 
 class TryLater(NetopsdError):

@@ -68,6 +68,7 @@ class Sources:
     activation_steps: Callable[[], Mapping[tuple[str, str], float]] = dict
     drift: Callable[[], tuple[int, int]] = lambda: (0, 0)  # checks, devices that differ now
     queues: Snapshot = _nothing
+    not_judged: Callable[[], float] = lambda: 0.0
     late: Callable[[], float] = lambda: 0.0
     series: Callable[[], tuple[int, int]] = lambda: (0, 0)  # shown, hidden
     clock_stepped_s: Callable[[], float] = lambda: 0.0
@@ -224,6 +225,10 @@ class Figures:
 
     def _pipeline(self) -> Iterator[Metric]:
         yield _counted("netopsd_inputs", "Inputs decided.", "kind", self.inputs.values)
+        yield _named(
+            "netopsd_inputs_not_judged", "Inputs passed over: judgement stumbled over them.",
+            self.sources.not_judged(),
+        )  # fmt: skip
         yield _histogram("netopsd_commit_seconds", "How long a commit took.", self.commit_seconds)
         for name, value in self.sources.store_totals().items():
             yield CounterMetricFamily(

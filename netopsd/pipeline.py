@@ -19,6 +19,7 @@ from netopsd.core import engine
 from netopsd.core.model import Batch, Input, NotAllowed, Sweep
 from netopsd.core.outcome import Notice, Outcome
 from netopsd.core.world import STORED, World
+from netopsd.errors import NotJudged
 from netopsd.ports import Clock, Message, Store
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Watching(Protocol):
 
 
 Taken = list[tuple[Input, "asyncio.Future[None] | None"]]
+Waiting = list[tuple["asyncio.Future[None]", Exception | None]]
+"""Who waits for the group, and what each is to hear: None, or why his input came to nothing."""
 
 
 class Mailbox:
@@ -173,38 +176,44 @@ class Pipeline:
         try:
             seconds = await self._commit(group)
         except BaseException as error:
-            for done in waiting:
+            for done, _ in waiting:
                 if not done.done():
                     done.set_exception(RuntimeError(f"not committed: {error}"))
             raise
         self.world.apply(group)
         self.stats.groups += 1
-        for done in waiting:
-            if not done.done():
+        for done, why in waiting:
+            if done.done():
+                continue  # it was cancelled
+            if why is None:
                 done.set_result(None)
+            else:
+                done.set_exception(why)
         self._watching.committed(group, seconds)
 
-    def _decide_all(self, taken: Taken) -> tuple[Outcome, list[asyncio.Future[None]]]:
-        """Return what the inputs change together, and who waits for it."""
+    def _decide_all(self, taken: Taken) -> tuple[Outcome, Waiting]:
+        """Return what the inputs change together, and who waits for it.
+
+        Who asked in vain waits, too: he goes on believing that what came before is committed.
+        """
         alone = len(taken) == 1
         draft = self.world if alone else self.world.draft()
         group = Outcome() if alone else draft.out
-        waiting: list[asyncio.Future[None]] = []
+        waiting: Waiting = []
         for said, done in taken:
-            outcome = self._decide(draft, said, done)
-            if outcome is None:
-                continue
+            outcome = self._decide(draft, said)
+            why = None if isinstance(outcome, Outcome) else outcome
             if done is not None:
-                waiting.append(done)
+                waiting.append((done, why))
+            if not isinstance(outcome, Outcome):
+                continue
             if alone:
                 group = outcome
             else:
                 draft.apply(outcome)
         return group, waiting
 
-    def _decide(
-        self, world: World, said: Input, done: asyncio.Future[None] | None
-    ) -> Outcome | None:
+    def _decide(self, world: World, said: Input) -> Outcome | NotAllowed | NotJudged:
         kind = type(said).__name__
         self.stats.inputs[kind] = self.stats.inputs.get(kind, 0) + 1
         self._watching.recorded(said)
@@ -215,16 +224,13 @@ class Pipeline:
                 self._watching.swept(said)
             return engine.decide(world, said)
         except NotAllowed as refused:
-            if done is not None and not done.done():
-                done.set_exception(refused)
+            return refused
         except Exception as bug:
             # The first of the two broad catches: one input that judgement stumbles over (a bug of
             # ours) must not end the watch over everything else. It left no trace in the draft.
             self.stats.failed += 1
             log.exception("no judgement of %s could be made; it is passed over", kind)
-            if done is not None and not done.done():
-                done.set_exception(RuntimeError(f"no judgement could be made: {bug}"))
-        return None
+            return NotJudged(f"no judgement could be made of this {kind}: {bug}")
 
     async def _commit(self, group: Outcome) -> float:
         if not needs_storing(group):

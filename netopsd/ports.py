@@ -67,7 +67,11 @@ class Inbox(Protocol):
         ...
 
     async def durable(self, said: Input) -> None:
-        """Queue `said` and return once it is decided and committed. Raises NotAllowed."""
+        """Queue `said` and return once it is decided and committed, with all that came before it.
+
+        Raises NotAllowed where it does not fit what is believed, and NotJudged where judgement
+        stumbled over it; nothing of it was kept then.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from collectors.mqtt.bounded import OCTETS, BadPayload
@@ -12,8 +13,10 @@ from collectors.mqtt.publisher import BACKOFF_S
 from collectors.mqtt.rules import Rulebook, event, numbers
 from collectors.mqtt.settings import MqttSettings, TopicRule
 from netopsd.broker import BrokerGone, Heard, Link, NotTaken
-from netopsd.core.model import Event, Events
+from netopsd.core.model import Event
+from netopsd.errors import NotJudged
 from netopsd.ports import Clock, Inbox
+from netopsd.telling import tell
 
 log = logging.getLogger(__name__)
 
@@ -122,12 +125,14 @@ class MqttListener:
                 except BadPayload as bad:
                     self._counts.bad[bad.word] = self._counts.bad.get(bad.word, 0) + 1
             if events:
-                await inbox.durable(Events(at=events[0].at, items=tuple(events)))
+                await tell(inbox, events[0].at, events)
             batches = self._gathering.batches(self._clock.now(), self._clock.mono_s())
             for batch in batches[:-1]:
                 await inbox.put(batch)
             if batches:
-                await inbox.durable(batches[-1])
+                with suppress(NotJudged):
+                    await inbox.durable(batches[-1])
+            # Also what was passed over: sent again it would be the same, and block the rest.
             link.ack(heard)
             # What comes meanwhile is one look: a chatty device costs one judgement a time.
             await self._clock.sleep(self._settings.gather_s)

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from collectors.mqtt.topics import Collector
 from collectors.mqtt.watchmen import Watchmen
 from netopsd.broker import BrokerGone, Heard, Link, NotTaken
 from netopsd.broker_settings import BrokerSettings
-from netopsd.core.model import Batch, Event, Events
+from netopsd.core.model import Batch, Event
+from netopsd.errors import NotJudged
 from netopsd.ports import Clock, Inbox
+from netopsd.telling import tell
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +120,7 @@ class SiteIntake:
 
     async def _raise(self, events: Sequence[Event], inbox: Inbox) -> None:
         if events:
-            await inbox.durable(Events(at=events[0].at, items=tuple(events)))
+            await tell(inbox, events[0].at, events)
 
     # ---- taking
 
@@ -134,7 +137,8 @@ class SiteIntake:
             for batch in batches[:-1]:
                 await inbox.put(batch)
             if batches:
-                await inbox.durable(batches[-1])  # committed, and with it all before it
+                with suppress(NotJudged):  # sent again it would be the same: go on after it
+                    await inbox.durable(batches[-1])  # committed, and with it all before it
             await self._raise(events, inbox)
             link.ack(heard)
             if self._dirty:

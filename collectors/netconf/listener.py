@@ -31,8 +31,9 @@ from collectors.netconf.notification import Heard, Meaning
 from collectors.netconf.parse import moment
 from collectors.netconf.session import Session
 from collectors.netconf.settings import NetconfSettings, NetconfTarget
-from netopsd.core.model import Blind, Event, Events
+from netopsd.core.model import Blind, Event
 from netopsd.ports import Clock, Inbox
+from netopsd.telling import tell
 
 GROUP = 100  # events committed together
 RECENT = 2000  # events remembered to know a repetition
@@ -257,7 +258,7 @@ class NetconfListener:
             at, target = self._clock.now(), ear.target
             said = notification.listed(entries, target.name, target.address, at, ear.meaning)
             while some := tuple(itertools.islice(said, GROUP)):
-                await inbox.durable(Events(at=at, items=some))
+                await tell(inbox, at, some)
         finally:
             heap.told = None
 
@@ -299,11 +300,11 @@ class NetconfListener:
         if new:
             at = self._clock.now()
             target = ear.target
-            events = (
+            events = [
                 notification.event(heard, target.name, target.address, at, ear.meaning)
                 for heard in new
-            )
-            await inbox.durable(Events(at=at, items=tuple(events)))
+            ]
+            await tell(inbox, at, events)
             self.heard += len(new)
             self._remember(ear, new, at)
         return replaying
@@ -320,7 +321,7 @@ class NetconfListener:
         self.gaps += 1
         at = self._clock.now()
         said = notification.gap(ear.target.name, ear.target.address, at, ear.since, why)
-        await inbox.durable(Events(at=at, items=(said,)))
+        await tell(inbox, at, (said,))
 
     async def _host_key(self, ear: _Ear, error: NetconfError | None, inbox: Inbox) -> None:
         """Tell once that the host key changed, and once that it is good again."""
@@ -329,4 +330,4 @@ class NetconfListener:
             return
         ear.hostkey_told = changed is not None
         said: Event = host_key_event(ear.target, changed, self._clock)
-        await inbox.durable(Events(at=said.at, items=(said,)))
+        await tell(inbox, said.at, (said,))

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from collectors.snmp_trap.fair import Datagram
 from collectors.snmp_trap.ledger import Ledger
 from collectors.snmp_trap.udp import reply_from
-from netopsd.core.model import Event, Events
+from netopsd.core.model import Event
 from netopsd.errors import NetopsdError, NotAllowed
 from netopsd.ports import Clock, Inbox
+from netopsd.telling import tell
 
 REMEMBER_S = 60.0  # how long the same datagram counts as sent again
 MOST_REMEMBERED = 20_000
@@ -88,18 +89,19 @@ class Informs:
 
     async def _commit(self, batch: list[_Inform], inbox: Inbox) -> None:
         self._committing = len(batch)
-        events = Events(at=self._clock.now(), items=tuple(inform.event for inform in batch))
         try:
-            await inbox.durable(events)
+            lost = await tell(inbox, self._clock.now(), [inform.event for inform in batch])
         except (NetopsdError, NotAllowed):
-            self._ledger.unacknowledged += len(batch)
-            for inform in batch:  # the sender's next try is a new one
-                self._known.pop(inform.key, None)
-            return
+            lost = list(range(len(batch)))
         finally:
             self._committing = 0
-        self._ledger.emitted += len(batch)
-        for inform in batch:
+        self._ledger.unacknowledged += len(lost)
+        for place in lost:  # the sender's next try is a new one; after a few he gives up
+            self._known.pop(batch[place].key, None)
+        missing = frozenset(lost)
+        kept = [inform for place, inform in enumerate(batch) if place not in missing]
+        self._ledger.emitted += len(kept)
+        for inform in kept:
             inform.durable = True
             self._answer(inform)
 

@@ -17,7 +17,7 @@ class Ledger:
     rate_limited: int = 0
     overflow: int = 0  # no room in the backlog or the inbox
     repeated: int = 0  # an inform sent again: answered again, not told again
-    unacknowledged: int = 0  # an inform that could not be made durable, and was not acknowledged
+    unacknowledged: int = 0  # an inform that was not made durable, or not judged: no answer
     emitted: int = 0  # told to the inbox, folded ones included
     v3_refused: Counter[str] = field(default_factory=Counter)  # by reason
     folded: int = 0  # of the emitted: told as the count of an equal one

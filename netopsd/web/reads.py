@@ -118,5 +118,5 @@ class Acts(Protocol):
     """The part of `ports.Inbox` that people use."""
 
     async def durable(self, said: Input) -> None:
-        """Return once `said` is decided and committed. Raises NotAllowed."""
+        """Return once `said` is decided and committed. Raises NotAllowed and NotJudged."""
         ...

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from netopsd.errors import NotAllowed, StoreBroken
+from netopsd.errors import NotAllowed, NotJudged, StoreBroken
 from netopsd.web.api import router
 from netopsd.web.exposition import CONTENT_TYPE
 from netopsd.web.house import House
@@ -159,6 +159,10 @@ def _refusals(app: FastAPI) -> None:
     @app.exception_handler(StoreBroken)
     async def broken(_: Request, error: StoreBroken) -> JSONResponse:
         return _problem(503, "the store cannot answer")
+
+    @app.exception_handler(NotJudged)
+    async def not_judged(_: Request, error: NotJudged) -> JSONResponse:
+        return _problem(500, "netopsd failed at this: nothing was changed, the log has the trace")
 
 
 def _problem(status: int, reason: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -13,6 +13,7 @@ from netopsd.core.model import Acknowledge, Batch, Blind, Input, NotAllowed, Tic
 from netopsd.core.outcome import Beliefs, Notice, Outcome
 from netopsd.core.restore import restore
 from netopsd.core.world import World
+from netopsd.errors import NotJudged
 from netopsd.pipeline import Pipeline
 from netopsd.ports import Message
 from tests.core.network import T0, inventory
@@ -124,6 +125,20 @@ def test_a_poisonous_input_is_passed_over_and_leaves_no_trace(
     world, _ = play(story)
     assert {name for name, _ in world.devices.items()} == {"gw", "b"}
     assert "no judgement" in caplog.text
+
+
+def test_who_waits_for_a_poisonous_input_hears_of_it_once_what_came_before_is_committed() -> None:
+    async def story(pipeline: Pipeline, store: ListStore) -> None:
+        await pipeline.mailbox.put(miss("gw", 0))
+        waiting = asyncio.create_task(pipeline.mailbox.durable(miss("poison", 1)))
+        await asyncio.sleep(0)
+        judging = asyncio.create_task(pipeline.finish())
+        with pytest.raises(NotJudged):
+            await waiting
+        assert [list(outcome.devices) for outcome in store.commits] == [["gw"]]
+        await judging
+
+    play(story)
 
 
 def test_a_person_is_told_why_not() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from netopsd.core.beliefs import Phase, Severity
 from netopsd.core.model import Acknowledge, Shelve, TicketAct
-from netopsd.errors import NotAllowed, StoreBroken
+from netopsd.errors import NotAllowed, NotJudged, StoreBroken
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ANNA = "operator-token-0001"
@@ -148,6 +148,14 @@ def test_a_broken_store_is_said_without_its_secrets(site: Any) -> None:
     site.beliefs.refusal = StoreBroken("disk I/O error on /var/lib/netopsd/secret.db")
     answer = site.ask("POST", f"{ALARM}/ack", token=ANNA)
     assert answer.status_code == 503
+    assert "secret" not in answer.text
+
+
+def test_what_netopsd_fails_at_is_said_and_nothing_is_told_of_its_inside(site: Any) -> None:
+    site.beliefs.refusal = NotJudged("no judgement could be made: KeyError in secret.py")
+    answer = site.ask("POST", f"{ALARM}/ack", token=ANNA)
+    assert answer.status_code == 500
+    assert "nothing was changed" in answer.json()["reason"]
     assert "secret" not in answer.text
 
 

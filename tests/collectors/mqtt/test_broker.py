@@ -20,6 +20,7 @@ from netopsd.broker import BrokerGone, Link, NotTaken
 from netopsd.broker_settings import BrokerSettings
 from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Events, Input
+from netopsd.errors import NotJudged
 from simulators.mqtt import HOSTILE, Gateway, readings
 from tests.e2e.broker import Broker, running
 
@@ -33,10 +34,11 @@ TOPICS = [
 
 
 class Heap:
-    """An inbox that keeps what it is given."""
+    """An inbox that keeps what it is given; it stumbles over events and looks of `poison`."""
 
     def __init__(self) -> None:
         self.all: list[Input] = []
+        self.poison = ""
 
     async def put(self, said: Input) -> None:
         self.all.append(said)
@@ -46,6 +48,9 @@ class Heap:
         return False
 
     async def durable(self, said: Input) -> None:
+        about = said.items if isinstance(said, Events) else (said,)
+        if self.poison and any(getattr(one, "device", "") == self.poison for one in about):
+            raise NotJudged("a bug")
         self.all.append(said)
 
     def values(self, table: str, column: int = 0) -> list[float]:
@@ -115,6 +120,24 @@ def test_gateways_readings_become_looks_and_hostile_ones_counts(tmp_path: Path) 
     assert stats["heard"] == stats["readings"] + stats["events"] + stats["retained"] + bad
     (events,) = [x for x in heap.all if isinstance(x, Events)]
     assert events.items[0].device == "gw2" and not events.items[0].authenticated
+
+
+@real
+def test_what_judgement_stumbles_over_is_passed_over_and_the_next_is_heard(tmp_path: Path) -> None:
+    with running(tmp_path) as broker:
+        gateway = Gateway(broker.port)
+
+        async def story(listener: MqttListener, heap: Heap) -> None:
+            await until(lambda: "plant/+/env" in broker.log_path.read_text(), "subscribed")
+            heap.poison = "gw1"
+            for topic in ("plant/gw1/env", "plant/gw1/alarm"):
+                await asyncio.to_thread(gateway.say, topic, {"temperature": 1})
+            await until(lambda: listener.stats()["heard"] == 2, "both heard")
+            await asyncio.to_thread(gateway.say, "plant/gw2/env", {"temperature": 7})
+            await until(lambda: 7.0 in heap.values("env"), "the other one")
+
+        hearing(mqtt(broker.port), story)
+        gateway.close()
 
 
 @real

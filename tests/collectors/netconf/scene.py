@@ -20,6 +20,7 @@ from collectors.netconf.settings import (
 )
 from netopsd.clock import SystemClock
 from netopsd.core.model import Event, Events, Input
+from netopsd.errors import NotJudged
 from netopsd.ports import Worker
 from simulators.netconf import NetconfSimulator, StandIn, User
 
@@ -79,11 +80,13 @@ async def polling(
 
 
 class Ledger:
-    """An inbox that keeps what was committed. `hold` makes a commit wait."""
+    """An inbox that keeps what was committed. `hold` makes a commit wait; `poison` is a text that
+    judgement stumbles over."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.commits = 0
+        self.poison = ""
         self.hold = asyncio.Event()
         self.hold.set()
 
@@ -96,6 +99,8 @@ class Ledger:
     async def durable(self, said: Input) -> None:
         assert isinstance(said, Events)
         await self.hold.wait()
+        if self.poison and any(event.text == self.poison for event in said.items):
+            raise NotJudged("a bug")
         self.events += said.items
         self.commits += 1
 

@@ -220,6 +220,26 @@ def test_a_slow_commit_makes_the_device_wait_and_loses_nothing() -> None:
     asyncio.run(story())
 
 
+def test_a_notification_judgement_stumbles_over_takes_no_other_one_with_it() -> None:
+    async def story() -> None:
+        ledger = Ledger()
+        ledger.poison = "alarm 2"
+        async with simulated() as simulator, listening(simulator, ledger) as listener:
+            await until(lambda: listener.hearing)
+            ledger.hold.clear()
+            for number in range(6):
+                simulator.alarms.put(alarm(number))
+            await asyncio.sleep(0.05)
+            ledger.hold.set()
+            await until(lambda: len(ledger.events) == 5)
+            assert [event.text for event in ledger.events] == [
+                f"alarm {n}" for n in range(6) if n != 2
+            ]
+            assert listener.hearing
+
+    asyncio.run(story())
+
+
 def test_nothing_counts_as_heard_before_it_is_committed() -> None:
     async def story() -> None:
         ledger = Ledger()

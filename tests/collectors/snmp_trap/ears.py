@@ -15,7 +15,7 @@ from collectors.snmp_trap.listener import TrapListener
 from collectors.snmp_trap.settings import TrapSettings
 from netopsd.clock import SystemClock
 from netopsd.core.model import Event, Events
-from netopsd.errors import StoreBroken
+from netopsd.errors import NotJudged, StoreBroken
 from netopsd.ports import Clock, Worker
 
 LINK_DOWN = "1.3.6.1.6.3.1.1.5.3"
@@ -23,7 +23,7 @@ IF_INDEX = "1.3.6.1.2.1.2.2.1.1"
 
 
 class Ear:
-    """An inbox: keeps events; can be full, slow to commit, or broken."""
+    """An inbox: keeps events; can be full, slow to commit, or broken; stumbles over `poison`."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -31,6 +31,7 @@ class Ear:
         self.durable_batches: list[int] = []
         self.full = False
         self.broken = False
+        self.poison = ""  # a notification's name
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -53,6 +54,8 @@ class Ear:
         await self.gate.wait()
         if self.broken:
             raise StoreBroken("disk")
+        if any(event.name == self.poison for event in said.items):
+            raise NotJudged("a bug")
         self._keep(said)
 
 

@@ -164,6 +164,28 @@ def test_an_inform_the_store_could_not_keep_is_never_acknowledged(tmp_path: Path
     told(story, tmp_path)
 
 
+def test_an_inform_judgement_stumbles_over_takes_no_other_one_with_it(tmp_path: Path) -> None:
+    async def story(heard: Heard) -> None:
+        heard.ear.gate.clear()
+        heard.ear.poison = LINK_DOWN + ".99"
+        with Sender(heard) as sender:
+            sender.send(trap(tag=INFORM, number=0))
+            await heard.until(lambda: heard.ear.durable_batches == [1])
+            sender.send(*(trap(tag=INFORM, number=n) for n in range(1, 8)))
+            sender.send(trap(name=heard.ear.poison, tag=INFORM, number=8))
+            sender.send(*(trap(tag=INFORM, number=n) for n in range(9, 20)))
+            await heard.until(lambda: heard.stats()["in_flight"] == 20)
+            heard.ear.gate.set()
+            answers = [decode(await sender.answer() or b"").pdu for _ in range(19)]
+            assert await sender.answer(within_s=0.1) is None
+        numbers = [answer.request_id for answer in answers]  # type: ignore[union-attr]
+        assert sorted(numbers) == [n for n in range(20) if n != 8]
+        assert (heard.stats()["unacknowledged"], heard.stats()["emitted"]) == (1, 19)
+        assert len(heard.ear.events) == 19
+
+    told(story, tmp_path)
+
+
 def test_informs_that_wait_together_share_one_durable_batch(tmp_path: Path) -> None:
     async def story(heard: Heard) -> None:
         heard.ear.gate.clear()
