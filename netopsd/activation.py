@@ -27,13 +27,14 @@ from netopsd.core.ordered import (
     Step,
 )
 from netopsd.core.world import World
-from netopsd.errors import CannotActivate
+from netopsd.errors import CannotActivate, NotJudged
 from netopsd.ports import Activation, Activator, Clock, Inbox
 
 log = logging.getLogger(__name__)
 
 INTERRUPTED = "netopsd ended in the middle of it"
 STEPS = ("look", "prepare", "confirm", "undo")
+AFTER_BUG_S = 60.0
 ATTEMPTS = 2  # one more after an interruption; what a device refused is not tried again
 
 
@@ -127,10 +128,28 @@ class Activations:
     async def _work(self, order_id: str) -> None:
         try:
             while (item := self._next(order_id)) is not None:
-                await self._item(item)
+                await self._try(item)
         finally:
             self._busy.pop(order_id, None)
             self._wake.set()
+
+    async def _try(self, item: OrderItem) -> None:
+        """Go on with an item from where it is believed to be; what fails here fails it alone."""
+        try:
+            await self._item(item)
+        except NotAllowed as moved:
+            # Cancelled while a device was asked: the beliefs say what is to be done now.
+            log.info("order %s item %s: %s", item.order, item.number, moved)
+            if self._next(item.order) == item:
+                await self._clock.sleep(self.pace.retry_s)
+        except NotJudged:
+            log.error("order %s item %s is not noted; it is tried again", item.order, item.number)
+            await self._clock.sleep(AFTER_BUG_S)
+        except Exception:
+            # The third of the broad catches: an order that trips a bug of ours must not end the
+            # watch over everything else, and do it again after each start.
+            log.exception("order %s item %s failed in an unknown way", item.order, item.number)
+            await self._clock.sleep(AFTER_BUG_S)
 
     def _next(self, order_id: str) -> OrderItem | None:
         """Return the item to work on, None where the order has ended or is held."""
@@ -182,8 +201,10 @@ class Activations:
         said = self._said(item, Progress.BEGUN, "")
         try:
             await self._inbox.durable(replace(said, saved=saved, remarks=remarks))
-        except NotAllowed:
-            return  # held or cancelled meanwhile
+        except NotAllowed as refused:
+            if self._next(item.order) == before:  # neither held nor cancelled: it never can begin
+                await self._report(before, Progress.FAILED, str(refused))
+            return
         why = ""
         try:
             with self._counting("prepare"):

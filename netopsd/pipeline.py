@@ -226,7 +226,7 @@ class Pipeline:
         except NotAllowed as refused:
             return refused
         except Exception as bug:
-            # The first of the two broad catches: one input that judgement stumbles over (a bug of
+            # The first of the three broad catches: one input that judgement stumbles over (a bug of
             # ours) must not end the watch over everything else. It left no trace in the draft.
             self.stats.failed += 1
             log.exception("no judgement of %s could be made; it is passed over", kind)

@@ -277,7 +277,7 @@ class Watch:
         except CannotLook as error:
             batch = self._blind(way, began, error.why, error.detail)
         except Exception:
-            # The second of the two broad catches: an exception never crosses the inbox, a blind
+            # The second of the three broad catches: an exception never crosses the inbox, a blind
             # batch does; and one device that trips a bug of ours must not stop the others.
             self.stats.failed += 1
             log.exception("looking at %s failed in a way no collector announces", name)
