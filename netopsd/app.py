@@ -28,6 +28,7 @@ from netopsd import __version__, garbage, journal
 from netopsd.clock import SystemClock
 from netopsd.core.beliefs import Phase, alarm_key
 from netopsd.core.model import Batch, Input, Reconfigured, Resource, Sweep, Tick
+from netopsd.core.ordered import promised, under_way
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.restore import restore
 from netopsd.counting import until_next
@@ -98,7 +99,7 @@ class Daemon:
 
     async def _build(self, closing: AsyncExitStack, beliefs: Beliefs) -> None:
         settings = self.settings
-        refuse_clashes(settings, beliefs.ordered.values())
+        refuse_clashes(settings, beliefs.ordered.values(), promised(beliefs.order_items.values()))
         if self.recorder is not None:
             self.recorder.begin(settings.inventory, beliefs)
         self.world = restore(settings.inventory, beliefs)
@@ -316,7 +317,8 @@ class Daemon:
             self.notify.reloading(self.clock.mono_s())
             try:
                 settings = await asyncio.to_thread(load, self.settings.folder, self._overrides)
-                refuse_clashes(settings, [one for _, one in self.world.ordered.items()])
+                items = under_way(item for _, item in self.world.order_items.items())
+                refuse_clashes(settings, [one for _, one in self.world.ordered.items()], items)
             except BadConfiguration as bad:
                 self.figures.reload.successful = False
                 for problem in bad.problems:

@@ -52,11 +52,17 @@ ITEM_KEYS = frozenset(
 Table = Mapping[str, Any]
 
 
-def refuse_clashes(settings: Settings, ordered: Iterable[Ordered]) -> None:
-    """Raise BadConfiguration where configured and ordered services cannot stand together."""
-    wrong = conflicts(settings.inventory, ordered)
+def refuse_clashes(
+    settings: Settings, ordered: Iterable[Ordered], items: Iterable[OrderItem] = ()
+) -> None:
+    """Raise BadConfiguration where what is configured and what is ordered cannot stand together.
+
+    `items` are those of open orders that count as active already.
+    """
+    wrong = conflicts(settings.inventory, ordered, items)
+    files = {"device": settings.files.devices, "service": settings.files.services}
     if wrong:
-        raise BadConfiguration([f"{settings.files.services}: {one}" for one in wrong])
+        raise BadConfiguration([f"{files[one.about]}: {one.words}" for one in wrong])
 
 
 class OrderDesk:

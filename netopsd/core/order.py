@@ -135,8 +135,6 @@ def _whole(world: World, item: OrderItem) -> OrderItem:
     if item.action is Action.ADD:
         if known is not None:
             raise NotAllowed(f"service {item.service!r} is {known.state} already ({known.order})")
-        if item.service in world.inventory.services:
-            raise NotAllowed(f"service {item.service!r} is in services.toml")
         return _checked(world, item)
     if known is None or known.state is not ServiceLife.ACTIVE:
         what = "configured, not ordered" if item.service in world.inventory.services else "not"
@@ -154,6 +152,8 @@ def _checked(world: World, item: OrderItem) -> OrderItem:
     service = item.definition
     if service is None or service.id != item.service or not item.endpoints:
         raise NotAllowed(f"service {item.service!r}: no definition, or no device to carry it")
+    if item.action is Action.ADD and item.service in world.inventory.services:
+        raise NotAllowed(f"service {item.service!r} is in services.toml")
     devices = [end.device for end in item.endpoints]
     if len(set(devices)) != len(devices):
         raise NotAllowed(f"service {item.service!r}: one endpoint for each device")
@@ -185,6 +185,8 @@ def progress(world: World, said: OrderProgress) -> None:
         raise NotAllowed(f"item {item.number} of {order.id} is at attempt {item.attempt}")
     if said.what in (P.BEGUN, P.DECIDED) and order.state in (S.HELD, S.PENDING_CANCELLATION):
         raise NotAllowed(f"order {order.id} is {order.state}")
+    if said.what in (P.BEGUN, P.DECIDED) and item.action is not Action.DELETE:
+        _checked(world, item)  # the configuration may be another than when it was ordered
     after = replace(
         item,
         step=step,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from netopsd.core.inventory import Inventory, Service
 from netopsd.core.model import NotAllowed
@@ -178,28 +179,74 @@ class Ordered:
     changed_at: datetime
 
 
-def conflicts(inventory: Inventory, ordered: Iterable[Ordered]) -> list[str]:
-    """Return why `inventory` and the active services among `ordered` cannot stand together."""
-    found = []
+class Clash(NamedTuple):
+    """Why a configuration cannot be, and what to do. `about`: "device" or "service", for the file
+    it stands in."""
+
+    about: str
+    words: str
+
+
+def promised(items: Iterable[OrderItem]) -> list[OrderItem]:
+    """Return the items that will come into force, whatever happens."""
+    return [item for item in items if item.step is Step.DECIDED]
+
+
+def under_way(items: Iterable[OrderItem]) -> list[OrderItem]:
+    """Return the items that are on their way into force, and devices may hold already."""
+    return [item for item in items if item.step in (Step.PREPARING, Step.DECIDED)]
+
+
+def conflicts(
+    inventory: Inventory, ordered: Iterable[Ordered], items: Iterable[OrderItem] = ()
+) -> list[Clash]:
+    """Return why `inventory` cannot stand with the active services among `ordered`, and with what
+    `items` make active once their orders are done."""
+    found: list[Clash] = []
     for one in ordered:
         if one.state is not ServiceLife.ACTIVE:
             continue
         if one.id in inventory.services:
-            found.append(f"service {one.id!r} was ordered ({one.order}) and is active")
-        rests = {end.device for end in one.endpoints} | {m.device for m in one.service.meters}
-        rests |= {resource.device for path in one.service.paths for resource in path}
-        for device in sorted(rests - set(inventory.devices)):
-            found.append(f"device {device!r} carries service {one.id!r}, ordered by {one.order}")
+            words = f"service {one.id!r} was ordered ({one.order}) and is active"
+            found.append(Clash("service", f"{words}. Leave it out, or order its deletion first"))
+        for device in _lacking(inventory, one.service, one.endpoints):
+            words = f"device {device!r} carries service {one.id!r}, ordered by {one.order}"
+            found.append(Clash("device", f"{words}. Keep it until the service left it by an order"))
+    for item in items:
+        if item.definition is None:
+            continue
+        order = f"order {item.order}, item {item.number}, which is under way"
+        if item.service in inventory.services:
+            words = f"service {item.service!r} is added by {order}"
+            found.append(Clash("service", f"{words}. Leave it out"))
+        rests = _lacking(inventory, item.definition, item.endpoints)
+        remedy = "Keep it until the order has ended"
+        remedy += "" if item.step is Step.DECIDED else ", or cancel the order"
+        for device in rests:
+            words = f"device {device!r} is to carry service {item.service!r} by {order}"
+            found.append(Clash("device", f"{words}. {remedy}"))
     return found
 
 
-def with_ordered(inventory: Inventory, ordered: Mapping[str, Ordered]) -> Inventory:
-    """Return `inventory` with the active ordered services. Raises NotAllowed where they clash."""
+def _lacking(inventory: Inventory, service: Service, endpoints: Iterable[Endpoint]) -> list[str]:
+    """Return the devices a service rests on that are not in `inventory`."""
+    rests = {end.device for end in endpoints} | {meter.device for meter in service.meters}
+    rests |= {resource.device for path in service.paths for resource in path}
+    return sorted(rests - set(inventory.devices))
+
+
+def with_ordered(
+    inventory: Inventory, ordered: Mapping[str, Ordered], items: Iterable[OrderItem] = ()
+) -> Inventory:
+    """Return `inventory` with the active ordered services.
+
+    Raises NotAllowed where it clashes with one, or with one that `items` will make active.
+    """
     active = {key: one for key, one in ordered.items() if one.state is ServiceLife.ACTIVE}
+    wrong = conflicts(inventory, active.values(), items)
+    if wrong:
+        raise NotAllowed("; ".join(one.words for one in wrong))
     if not active:
         return inventory
-    wrong = conflicts(inventory, active.values())
-    if wrong:
-        raise NotAllowed("; ".join(wrong))
     services = {**inventory.services, **{key: one.service for key, one in active.items()}}
     return replace(inventory, services=services)

@@ -12,17 +12,19 @@ from netopsd.core.beliefs import Alarm, DeviceState, Phase, Reach, State
 from netopsd.core.index import Index
 from netopsd.core.inventory import Inventory, Service
 from netopsd.core.model import Resource
-from netopsd.core.ordered import with_ordered
+from netopsd.core.ordered import promised, with_ordered
 from netopsd.core.world import World
 
 
 def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     """Replace the inventory; end what belongs to devices, services and meters no longer there.
 
-    Services that were ordered stay. Raises NotAllowed where one clashes with the new inventory.
+    Services that were ordered stay. Raises NotAllowed where one, active or certain to be, clashes
+    with the new inventory.
     """
     before = world.inventory
-    inventory = with_ordered(inventory, dict(world.ordered.items()))
+    items = promised(item for _, item in world.order_items.items())
+    inventory = with_ordered(inventory, dict(world.ordered.items()), items)
     for service in before.services.values():
         outage.settle(world, service, at, now=True)
     kept = {(s.id, str(m)): s for s in inventory.services.values() for m in s.meters}

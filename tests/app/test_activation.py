@@ -29,7 +29,7 @@ from tests.core.network import T0, gold, inventory, port
 class House:
     """The beliefs, an inbox that judges at once, and devices that do as they are told.
 
-    `meanwhile` is done while a device is looked at.
+    `meanwhile` is done while a device is looked at, `preparing` while it is changed.
     """
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class House:
         self.said: list[Progress] = []
         self.done: list[str] = []
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        self.preparing: Callable[[], Awaitable[None]] | None = None
         self.away = False
         self.bug: Exception | None = None  # of the devices, once
         self.stumbles: set[Progress] = set()  # over each of these, once
@@ -81,6 +82,8 @@ class House:
 
     async def prepare(self) -> None:
         self.done.append("prepare")
+        if self.preparing is not None:
+            await self.preparing()
 
     async def confirm(self) -> tuple[str, ...]:
         self.done.append("confirm")
@@ -162,3 +165,19 @@ def test_progress_that_judgement_stumbles_over_is_gone_on_with_from_what_is_beli
     house.stumbles = {what}
     assert asyncio.run(house.run()) is OrderState.COMPLETED
     assert house.done == then
+
+
+def test_an_order_whose_device_is_taken_away_while_it_is_asked_fails_in_words() -> None:
+    house = House()
+    house.meanwhile = house.take_away
+    assert asyncio.run(house.run()) is OrderState.FAILED
+    assert "there is no device 'r1'" in house.world.orders["SO-1"].why
+    assert (house.said, house.done) == ([Progress.FAILED], [])
+
+
+def test_an_order_whose_device_is_taken_away_before_the_decision_is_undone() -> None:
+    house = House()
+    house.preparing = house.take_away
+    assert asyncio.run(house.run()) is OrderState.FAILED
+    assert house.said == [Progress.BEGUN, Progress.UNDOING, Progress.FAILED]
+    assert house.done == ["prepare", "undo"]

@@ -16,7 +16,7 @@ from bss_bridge.translate import Route, Translator
 from netopsd.clock import ManualClock, SystemClock
 from netopsd.core import engine
 from netopsd.core.model import Input, OrderProgress, PlaceOrder
-from netopsd.core.ordered import Progress
+from netopsd.core.ordered import OrderItem, Progress, under_way
 from netopsd.core.outcome import Notice
 from netopsd.core.restore import restore
 from netopsd.errors import BadConfiguration, NotAllowed
@@ -204,8 +204,33 @@ def test_a_configuration_that_clashes_with_what_was_ordered_is_refused(folder: P
     (folder / "services.toml").write_text(
         '[[service]]\nid = "vpn"\naccount = "acme-1"\npaths = ["r1"]\n'
     )
-    with pytest.raises(BadConfiguration, match="service 'vpn' was ordered"):
+    with pytest.raises(BadConfiguration, match=r"services.toml: service 'vpn' was ordered"):
         refuse_clashes(load(folder), ordered)
+
+
+def test_a_configuration_without_a_device_that_an_order_is_at_work_on_is_refused_by_name(
+    folder: Path,
+) -> None:
+    desk = Desk(load(folder))
+    desk.place()
+    (folder / "devices.toml").write_text(DEVICES.replace('"r1"', '"r3"'))
+    without = load(folder)
+
+    def at_work() -> list[OrderItem]:
+        return under_way(item for _, item in desk.world.order_items.items())
+
+    refuse_clashes(without, (), at_work())  # not begun: it will fail, and say so
+    said = OrderProgress(
+        at=desk.clock.now(), order="SO-1", item="1", what=Progress.BEGUN, attempt=1
+    )
+    asyncio.run(desk.durable(said))
+    with pytest.raises(BadConfiguration) as refused:
+        refuse_clashes(without, (), at_work())
+    (line,) = refused.value.problems
+    assert line == (
+        "devices.toml: device 'r1' is to carry service 'vpn' by order SO-1, item 1, which is under "
+        "way. Keep it until the order has ended, or cancel the order"
+    )
 
 
 @pytest.mark.parametrize(

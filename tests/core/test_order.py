@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from netopsd.core.engine import decide
 from netopsd.core.index import Index
+from netopsd.core.inventory import Inventory
 from netopsd.core.model import (
     Drifted,
     NotAllowed,
@@ -33,6 +34,8 @@ from netopsd.core.ordered import (
     ServiceLife,
     Step,
     Terms,
+    conflicts,
+    promised,
 )
 from netopsd.core.outcome import Beliefs, OrderNotice, ServiceNotice, UsageNotice
 from netopsd.core.restore import restore
@@ -433,3 +436,39 @@ def test_whatever_is_said_states_move_by_the_table_and_services_follow_completed
     assert same(one.world.index, Index.of(one.world.inventory)), "drawn by parts as from the whole"
     ended = state(one) in ENDED
     assert ended == (len(one.world.order_items) == 0), "only open orders keep their items in mind"
+
+
+WITHOUT = inventory({"r2": [], "r3": []})
+NAMED_TOO = inventory({"r1": [], "r2": [], "r3": []}, services=[gold("vpn", [port("r3", "x")])])
+
+
+@pytest.mark.parametrize("new", [WITHOUT, NAMED_TOO], ids=["its device gone", "in services.toml"])
+def test_a_configuration_that_clashes_with_what_is_decided_is_refused_now_and_at_the_next_start(
+    new: Inventory,
+) -> None:
+    n = net()
+    place(n)
+    report(n, P.BEGUN, P.DECIDED)
+    with pytest.raises(NotAllowed, match="by order SO-1, item 1, which is under way"):
+        n.say(Reconfigured(at=n.at, inventory=new))
+    (clash,) = conflicts(new, (), promised(i for _, i in n.world.order_items.items()))
+    assert "Keep it until" in clash.words or "Leave it out" in clash.words
+    report(n, P.CONFIRMED)
+    assert state(n) is S.COMPLETED
+    assert "vpn" in n.world.inventory.services
+
+
+@pytest.mark.parametrize("new", [WITHOUT, NAMED_TOO], ids=["its device gone", "in services.toml"])
+@pytest.mark.parametrize("done", [(), (P.BEGUN,)], ids=["not begun", "begun"])
+def test_an_order_not_decided_gives_way_to_a_configuration_and_never_comes_into_force(
+    new: Inventory, done: tuple[Progress, ...]
+) -> None:
+    n = net()
+    place(n)
+    report(n, *done)
+    n.say(Reconfigured(at=n.at, inventory=new))
+    with pytest.raises(NotAllowed, match=r"'r1'|services\.toml"):
+        report(n, P.DECIDED if done else P.BEGUN)
+    report(n, *((P.UNDOING,) if done else ()), P.FAILED, why="the device is gone")
+    assert state(n) is S.FAILED
+    assert conflicts(new, (one for _, one in n.world.ordered.items())) == []
