@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ from netopsd.core.ordered import promised, under_way
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.restore import restore
 from netopsd.counting import until_next
-from netopsd.errors import BadConfiguration
+from netopsd.errors import BadConfiguration, NotAllowed, NotJudged, TryLater
 from netopsd.metrics import Figures, Sources
 from netopsd.mqtt import MqttSide
 from netopsd.netconf import NetconfSide
@@ -92,12 +92,13 @@ class Daemon:
             if self._record is not None:
                 out = closing.enter_context(self._record.open("w", encoding="utf-8"))
                 self.recorder = Recorder(out)
-            await self._build(closing, beliefs)
+            await self.build(closing, beliefs)
             closing.callback((self.settings.state / RUNNING).unlink, missing_ok=True)
             await self._serve()
         return 0
 
-    async def _build(self, closing: AsyncExitStack, beliefs: Beliefs) -> None:
+    async def build(self, closing: AsyncExitStack, beliefs: Beliefs) -> None:
+        """Make every part; what is to be closed goes to `closing`. Nothing runs yet."""
         settings = self.settings
         refuse_clashes(settings, beliefs.ordered.values(), promised(beliefs.order_items.values()))
         if self.recorder is not None:
@@ -108,7 +109,8 @@ class Daemon:
         self.series = Series(self.clock, _help(settings), every_s=_every(settings))
         self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
         self.desk = self.order_desk()
-        await self._know_contracts()
+        self.pipeline.translate = _translator(settings, self._contracts(settings))
+        await self._tell_office(settings)
         sinks = {s.name: build_sink(s, self.office, self.clock) for s in settings.sinks}
         for sink in sinks.values():
             closing.push_async_callback(sink.close)
@@ -315,31 +317,50 @@ class Daemon:
             await hang_up.wait()
             hang_up.clear()
             self.notify.reloading(self.clock.mono_s())
-            try:
-                settings = await asyncio.to_thread(load, self.settings.folder, self._overrides)
-                items = under_way(item for _, item in self.world.order_items.items())
-                refuse_clashes(settings, [one for _, one in self.world.ordered.items()], items)
-            except BadConfiguration as bad:
-                self.figures.reload.successful = False
-                for problem in bad.problems:
-                    log.error("the new configuration is refused; the old one stays: %s", problem)
-            else:
-                await self._adopt(settings)
+            await self.reload()
             self.notify.ready()
 
-    async def _adopt(self, settings: Settings) -> None:
+    async def reload(self) -> None:
+        """Read everything anew. Whatever speaks against it is said, and what runs stays."""
+        try:
+            settings = await asyncio.to_thread(load, self.settings.folder, self._overrides)
+            items = under_way(item for _, item in self.world.order_items.items())
+            refuse_clashes(settings, [one for _, one in self.world.ordered.items()], items)
+            await self._agree(settings)
+        except (BadConfiguration, NotAllowed, NotJudged, TryLater) as refused:
+            problems = refused.problems if isinstance(refused, BadConfiguration) else (refused,)
+            self.figures.reload.successful = False
+            for problem in problems:
+                log.error("the new configuration is refused; the old one stays: %s", problem)
+        else:
+            await self._follow(settings)
+
+    async def _agree(self, settings: Settings) -> None:
+        """Have it known to the office, and committed; until then nobody goes by it.
+
+        An order may have come into force since it was checked, so the core may still refuse.
+        """
+        await self._tell_office(settings)
+        try:
+            await self.pipeline.mailbox.durable(
+                Reconfigured(at=self.clock.now(), inventory=settings.inventory)
+            )
+        except (NotAllowed, NotJudged):
+            with suppress(TryLater):  # it may know too much until the next start: that hurts nobody
+                await self._tell_office(self.settings)
+            raise
+
+    async def _follow(self, settings: Settings) -> None:
+        """Go by a configuration that is committed."""
         for part in ("store_url", "office_url", "http", "sinks", "traps", "poll"):
             if getattr(settings, part) != getattr(self.settings, part):
                 log.warning("%s changed: that takes effect at the next start", part)
         tables = {table.name: table for table in settings.tables}
         self.settings = settings
-        await self._know_contracts()
+        self.pipeline.translate = _translator(settings, self._contracts(settings))
         await self.poller.retarget(settings.targets, tables)
         self.netconf.follow(settings)
         self.mqtt.follow(settings)
-        await self.pipeline.mailbox.durable(
-            Reconfigured(at=self.clock.now(), inventory=settings.inventory)
-        )
         self.desk.follow(settings)
         self.watch.follow(settings.inventory.devices)
         self.traps.know(_addresses(settings))
@@ -353,11 +374,12 @@ class Daemon:
         """Return who takes orders in and carries them out."""
         return OrderDesk(self.settings, self.world, self.pipeline.mailbox, self.clock)
 
-    async def _know_contracts(self) -> None:
-        """Tell bridge and office what is configured, and what was ordered."""
-        contracts = (*self.settings.contracts.values(), *self.desk.contracts())
-        await self.office.synchronise(self.settings.customers, contracts)
-        self.pipeline.translate = _translator(self.settings, contracts)
+    async def _tell_office(self, settings: Settings) -> None:
+        """Tell the office who and what is configured, and what was ordered."""
+        await self.office.synchronise(settings.customers, self._contracts(settings))
+
+    def _contracts(self, settings: Settings) -> tuple[Contract, ...]:
+        return (*settings.contracts.values(), *self.desk.contracts())
 
     # What the pipeline tells us as it goes (pipeline.Watching).
 
@@ -389,7 +411,7 @@ class Daemon:
         if outcome.activate:
             self.desk.work.nudge()
         if outcome.ordered:
-            contracts = (*self.settings.contracts.values(), *self.desk.contracts())
+            contracts = self._contracts(self.settings)
             self.pipeline.translate = _translator(self.settings, contracts)
         for verify in outcome.verify:
             self.watch.look_soon(verify.device, verify.after_s)

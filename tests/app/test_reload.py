@@ -1,0 +1,195 @@
+"""A reload changes everything or nothing: what is committed is gone by, and not before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bss_bridge.settings import Contract, Customer
+from netopsd.app import Daemon
+from netopsd.core.model import OrderProgress
+from netopsd.core.ordered import OrderState, Progress
+from netopsd.core.outcome import Beliefs
+from netopsd.errors import TryLater
+from netopsd.settings import load
+from netopsd.store.sqlite import SqliteStore
+
+DEVICES = """
+[login.read]
+user = "reader"
+password = "x"
+[login.act]
+user = "activate"
+password = "x"
+[[device]]
+name = "r1"
+address = "127.0.0.1"
+netconf = { login = "read", activate = "act", host_keys = ["SHA256:x"] }
+[[device]]
+name = "r2"
+address = "127.0.0.2"
+netconf = { login = "read", activate = "act", host_keys = ["SHA256:x"] }
+"""
+CUSTOMERS = """
+[[customer]]
+id = "acme"
+name = "Acme"
+currency = "NOK"
+zone = "Europe/Oslo"
+[[customer.account]]
+id = "acme-1"
+"""
+ORDER = {
+    "id": "SO-1",
+    "item": [
+        {
+            "service": "vpn",
+            "template": "l2vpn",
+            "account": "acme-1",
+            "endpoint": [{"device": "r1", "port": "ge-0/0/1", "vlan": 7}],
+        }
+    ],
+}
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+class Targets:
+    """Stands in for the SNMP poller: remembers what it was told to poll."""
+
+    def __init__(self) -> None:
+        self.told: list[Mapping[str, Any]] = []
+
+    async def retarget(self, targets: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
+        self.told.append(targets)
+
+
+class Office:
+    """Stands in for the office: remembers the customers it was told of; may be locked."""
+
+    def __init__(self) -> None:
+        self.told: list[list[str]] = []
+        self.locked = False
+
+    async def synchronise(
+        self, customers: Sequence[Customer], contracts: Sequence[Contract]
+    ) -> None:
+        if self.locked:
+            raise TryLater("office: database is locked")
+        self.told.append([customer.id for customer in customers])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("tables.toml", "yang.toml", "services"):
+        (tmp_path / name).symlink_to(CONFIG / name)
+    (tmp_path / "netopsd.toml").write_text("")
+    (tmp_path / "rules.toml").write_text("")
+    (tmp_path / "devices.toml").write_text(DEVICES)
+    (tmp_path / "customers.toml").write_text(CUSTOMERS)
+    return tmp_path
+
+
+def change(folder: Path) -> None:
+    """Take r1 away and a customer in."""
+    (folder / "devices.toml").write_text(DEVICES.replace('"r1"', '"r3"'))
+    (folder / "customers.toml").write_text(CUSTOMERS + CUSTOMERS.replace("acme", "umbra"))
+
+
+@asynccontextmanager
+async def built(folder: Path) -> AsyncIterator[tuple[Daemon, Targets, Office]]:
+    """A daemon that is built and not served: nothing is judged before its pipeline runs."""
+    settings = load(folder)
+    settings.state.mkdir()
+    async with AsyncExitStack() as closing:
+        store = SqliteStore(settings.store_url)
+        await store.open()
+        closing.push_async_callback(store.close)
+        daemon = Daemon(settings, store)
+        await daemon.office.open()
+        closing.push_async_callback(daemon.office.close)
+        await daemon.build(closing, Beliefs())
+        targets, office = Targets(), Office()
+        daemon.poller, daemon.office = targets, office  # type: ignore[assignment]
+        yield daemon, targets, office
+
+
+async def queued(daemon: Daemon, many: int) -> None:
+    async with asyncio.timeout(10):
+        while len(daemon.pipeline.mailbox) < many:  # noqa: ASYNC110  there is no event of it
+            await asyncio.sleep(0.001)
+
+
+async def judged(daemon: Daemon, *waiting: asyncio.Task[Any]) -> None:
+    """Let the pipeline run until those who wait for it have what they wait for."""
+    running = asyncio.create_task(daemon.pipeline.run())
+    await asyncio.wait(waiting)
+    daemon.pipeline.stop()
+    await running
+
+
+def test_a_reload_is_gone_by_once_it_is_committed(folder: Path) -> None:
+    async def story() -> None:
+        async with built(folder) as (daemon, targets, office):
+            change(folder)
+            reloading = asyncio.create_task(daemon.reload())
+            await queued(daemon, 1)
+            assert (targets.told, list(daemon.settings.inventory.devices)) == ([], ["r1", "r2"])
+            await judged(daemon, reloading)
+            assert list(daemon.world.inventory.devices) == ["r3", "r2"]
+            assert list(daemon.settings.inventory.devices) == ["r3", "r2"]
+            assert (len(targets.told), office.told) == (1, [["acme", "umbra"]])
+            assert daemon.figures.reload.successful
+
+    asyncio.run(story())
+
+
+def test_a_reload_that_an_order_overtook_is_refused_and_everything_stays(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with built(folder) as (daemon, targets, office):
+            placing = asyncio.create_task(daemon.desk.place(ORDER, "crm"))
+            await queued(daemon, 1)
+            for what in (Progress.BEGUN, Progress.DECIDED, Progress.CONFIRMED):
+                at = daemon.clock.now()
+                said = OrderProgress(at=at, order="SO-1", item="1", what=what, attempt=1)
+                assert daemon.pipeline.mailbox.offer(said)
+            change(folder)
+            reloading = asyncio.create_task(daemon.reload())  # it is checked before they are judged
+            await queued(daemon, 5)
+            await judged(daemon, placing, reloading)
+            reloading.result()
+            assert daemon.world.orders["SO-1"].state is OrderState.COMPLETED
+            assert list(daemon.world.inventory.devices) == ["r1", "r2"]
+            assert list(daemon.settings.inventory.devices) == ["r1", "r2"]
+            assert (targets.told, office.told) == ([], [["acme", "umbra"], ["acme"]])
+            assert not daemon.figures.reload.successful
+        assert (
+            "the old one stays: device 'r1' carries service 'vpn', ordered by SO-1" in caplog.text
+        )
+
+    asyncio.run(story())
+
+
+def test_a_reload_while_the_office_is_locked_is_refused_and_everything_stays(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with built(folder) as (daemon, targets, office):
+            office.locked = True
+            change(folder)
+            await daemon.reload()
+            assert not len(daemon.pipeline.mailbox)
+            assert (targets.told, list(daemon.settings.inventory.devices)) == ([], ["r1", "r2"])
+            assert not daemon.figures.reload.successful
+            assert "the old one stays: office: database is locked" in caplog.text
+            office.locked = False
+            await judged(daemon, asyncio.create_task(daemon.reload()))
+            assert daemon.figures.reload.successful
+
+    asyncio.run(story())
