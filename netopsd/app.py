@@ -39,7 +39,7 @@ from netopsd.netconf import NetconfSide
 from netopsd.orders import OrderDesk, refuse_clashes
 from netopsd.pipeline import Pipeline
 from netopsd.ports import Poller
-from netopsd.sdnotify import Notify
+from netopsd.sdnotify import Notify, Progress
 from netopsd.settings import Settings, load
 from netopsd.shards import Shards
 from netopsd.store.read import Reader
@@ -58,7 +58,6 @@ log = logging.getLogger(__name__)
 PRUNE_EVERY_S = 3600.0
 HISTORY_KEPT = timedelta(days=400)
 SETTLED_S = 120.0
-STALLED_S = 15.0
 TICK_S = 1.0
 RUNNING = "running.json"  # in the state folder while we run: where our own commands find us
 
@@ -261,7 +260,7 @@ class Daemon:
                 house.create_task(self.figures.lag.run(), name="lag"),
                 house.create_task(self._prune(), name="prune"),
                 house.create_task(self._settle(), name="settle"),
-                house.create_task(self.notify.feed(self._progressing, self.clock), name="watchdog"),
+                house.create_task(self.notify.feed(self._progress(), self.clock), name="watchdog"),
             ]
             looking.append(house.create_task(self._announce(), name="announce"))
             await self.stop.wait()
@@ -301,10 +300,8 @@ class Daemon:
             await self.pipeline.mailbox.put(Tick(self.clock.now(), self.clock.mono_s()))
             await self.clock.sleep(until_next(TICK_S, self.clock.mono_s()))
 
-    def _progressing(self) -> bool:
-        """Whether time still reaches the core: the loop turns, inputs are judged and committed."""
-        last = self.believed.last_tick()
-        return last is None or (self.clock.now() - last).total_seconds() < STALLED_S
+    def _progress(self) -> Progress:
+        return Progress(self.clock, self.believed.last_tick, lambda: self.store.health().tries)
 
     async def _prune(self) -> None:
         while True:

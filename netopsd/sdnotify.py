@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from netopsd.ports import Clock
 
 _LONGEST_STATUS = 200
+STALLED_S = 15.0
+STARTING_S = 120.0  # what was due while we were away may be much
 
 
 class Notify:
@@ -73,6 +76,36 @@ class Notify:
                 way.sendto(state.encode("utf-8", "replace"), self._address)
         except OSError:
             self.lost += 1
+
+
+class Progress:
+    """Whether work goes on: time reaches the core, or the store waits as it should and tries again.
+
+    A store that waits for room, or for another's lock, holds everything up, and a restart would not
+    make it any better. That it tries is looked for, not that it says it waits: one that hangs in
+    the middle of it says so for ever.
+    """
+
+    def __init__(
+        self, clock: Clock, last_tick: Callable[[], datetime | None], tries: Callable[[], int]
+    ) -> None:
+        self._clock = clock
+        self._last_tick = last_tick
+        self._tries = tries
+        self._known = tries()
+        self._tried_s = float("-inf")  # when we saw the latest try
+        self._began_s = clock.mono_s()
+
+    def __call__(self) -> bool:
+        now_s, tries = self._clock.mono_s(), self._tries()
+        if tries != self._known:
+            self._known, self._tried_s = tries, now_s
+        if now_s - self._tried_s < STALLED_S:
+            return True
+        last = self._last_tick()
+        if last is None:
+            return now_s - self._began_s < STARTING_S
+        return (self._clock.now() - last).total_seconds() < STALLED_S
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:

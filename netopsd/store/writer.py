@@ -31,6 +31,7 @@ class Health:
     broken: str = ""  # why nothing is written any more
     tight: bool = False  # the disk is full or nearly; the ballast is given up
     waiting: str = ""  # why the transaction at hand is not in yet
+    tries: int = 0  # in vain, for room or for another's lock, since the start
     events_dropped: int = 0  # traps not kept as history because the disk is full
     disputes: int = 0  # permanent keys seen again with other contents
     commits: int = 0
@@ -159,7 +160,7 @@ class Writer:
                 self._make_room(error)
             except Locked as error:
                 locked += 1
-                self._mark(waiting=str(error))
+                self._mark(waiting=str(error), tries=self.health.tries + 1)
                 if locked >= self.patience or self.stop.is_set():
                     raise self._break(StoreBroken(f"{error}: who holds the lock?")) from error
             except StoreBroken as error:
@@ -203,7 +204,7 @@ class Writer:
             return
         if not self.health.waiting:
             log.error("%s: full, ballast and all: waiting for room: %s", self.path, error)
-        self._mark(waiting=str(error))
+        self._mark(waiting=str(error), tries=self.health.tries + 1)
         if self.stop.wait(self.retry_s):
             raise self._break(StoreBroken(f"{error}: closed while waiting for room")) from error
 

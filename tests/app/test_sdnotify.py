@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from netopsd.clock import ManualClock
-from netopsd.sdnotify import Notify
+from netopsd.sdnotify import STALLED_S, STARTING_S, Notify, Progress
 
 
 @pytest.fixture
@@ -120,3 +120,51 @@ def test_the_watchdog_is_fed_only_while_work_goes_on(manager: socket.socket) -> 
     with pytest.raises(BlockingIOError):
         manager.recv(64)
     assert clock.mono_s() == 30.0
+
+
+class Work:
+    """What the watchdog's question looks at: the latest tick, and the store's tries."""
+
+    def __init__(self, ticked: bool = True) -> None:
+        self.clock = ManualClock(datetime(2026, 11, 23, tzinfo=UTC))
+        self.ticked = self.clock.now() if ticked else None
+        self.tries = 0
+        self.progress = Progress(self.clock, lambda: self.ticked, lambda: self.tries)
+
+    def asked(self, *, seconds: int, ticks: bool = False, tries: bool = False) -> list[bool]:
+        """Return the answers, one in ten seconds, while work goes on as said."""
+        answers = []
+        for second in range(1, seconds + 1):
+            self.clock.move(1)
+            if ticks:
+                self.ticked = self.clock.now()
+            if tries and second % 5 == 0:
+                self.tries += 1
+            if second % 10 == 0:
+                answers.append(self.progress())
+        return answers
+
+
+def test_work_goes_on_while_ticks_are_judged_and_not_without() -> None:
+    work = Work()
+    assert all(work.asked(seconds=60, ticks=True))
+    assert work.asked(seconds=30) == [True, False, False]
+    assert all(work.asked(seconds=60, ticks=True))
+
+
+def test_a_store_that_waits_and_tries_is_no_reason_for_a_restart() -> None:
+    work = Work()
+    assert all(work.asked(seconds=3600, tries=True))
+    assert all(work.asked(seconds=60, ticks=True))
+
+
+def test_a_store_that_hangs_in_its_waiting_is_found_out() -> None:
+    work = Work()
+    assert all(work.asked(seconds=60, tries=True))
+    assert work.asked(seconds=30) == [True, False, False]
+
+
+def test_a_start_has_its_time_and_no_more() -> None:
+    work = Work(ticked=False)
+    assert all(work.asked(seconds=int(STARTING_S - STALLED_S)))
+    assert work.asked(seconds=30)[-1] is False

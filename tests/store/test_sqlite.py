@@ -19,8 +19,10 @@ from netopsd.core.model import Event
 from netopsd.core.outcome import Outcome
 from netopsd.errors import StoreBroken
 from netopsd.store import connect
+from netopsd.store.ballast import Ballast
 from netopsd.store.read import Reader
 from netopsd.store.sqlite import SqliteStore
+from netopsd.store.writer import Mode, Writer
 from tests.store.contract import (
     T0,
     Both,
@@ -211,6 +213,34 @@ def test_a_commit_waits_while_another_process_holds_the_lock(tmp_path: Path) -> 
         assert not store.health().broken
 
     tell(store, story)
+
+
+class NoRoom(Ballast):
+    """A ballast on a disk that is full."""
+
+    def tight(self) -> bool:
+        return True
+
+    def lay(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("why", [connect.DiskFull, connect.Locked])
+def test_a_transaction_that_waits_shows_that_it_tries(tmp_path: Path, why: type[Exception]) -> None:
+    path = tmp_path / "netopsd.db"
+    writer = Writer(path=path, ballast=NoRoom(path, 1024), patience=9, retry_s=0.0)
+    shown: list[int] = []
+
+    def work(connection: sqlite3.Connection, mode: Mode) -> None:
+        shown.append(writer.health.tries)
+        if len(shown) < 4:
+            raise why("not now")
+
+    writer.open()
+    writer.write(work)
+    writer.close()
+    assert shown == [0, 1, 2, 3]
+    assert (writer.health.tries, writer.health.waiting) == (3, "")
 
 
 def test_a_trap_storm_s_wal_is_folded_in_while_it_goes_on(tmp_path: Path) -> None:
