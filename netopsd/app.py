@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 PRUNE_EVERY_S = 3600.0
 HISTORY_KEPT = timedelta(days=400)
 SETTLED_S = 120.0
+OFFICE_AGAIN_S = 5.0
 TICK_S = 1.0
 RUNNING = "running.json"  # in the state folder while we run: where our own commands find us
 
@@ -82,6 +83,7 @@ class Daemon:
         self.office = Office(database_path(settings.office_url), self.clock)
         self.recorder: Recorder | None = None
         self.opened = False
+        self._told_office = False
 
     async def run(self, beliefs: Beliefs) -> int:
         """Go on from `beliefs`: watch until told to stop, close in order."""
@@ -109,7 +111,6 @@ class Daemon:
         self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
         self.desk = self.order_desk()
         self.pipeline.translate = _translator(settings, self._contracts(settings))
-        await self._tell_office(settings)
         sinks = {s.name: build_sink(s, self.office, self.clock) for s in settings.sinks}
         for sink in sinks.values():
             closing.push_async_callback(sink.close)
@@ -255,14 +256,14 @@ class Daemon:
                 looking.append(house.create_task(hearing, name="traps"))
             serving = [
                 house.create_task(self.pipeline.run(), name="pipeline"),
-                house.create_task(self.deliverer.run(), name="deliver"),
+                house.create_task(self.deliver(), name="deliver"),
                 house.create_task(self.web.serve(), name="web"),
                 house.create_task(self.figures.lag.run(), name="lag"),
                 house.create_task(self._prune(), name="prune"),
                 house.create_task(self._settle(), name="settle"),
                 house.create_task(self.notify.feed(self._progress(), self.clock), name="watchdog"),
             ]
-            looking.append(house.create_task(self._announce(), name="announce"))
+            looking.append(house.create_task(self.announce(), name="announce"))
             await self.stop.wait()
             log.info("stopping: no new looks; what has arrived is still judged and committed")
             self.notify.stopping()
@@ -274,7 +275,7 @@ class Daemon:
             for task in serving[1:]:
                 task.cancel()
 
-    async def _announce(self) -> None:
+    async def announce(self) -> None:
         """Say that we are ready, to people, to the service manager and to our own commands."""
         await self.web.listening.wait()
         while self.settings.traps.enabled and self.traps.address is None:
@@ -283,7 +284,10 @@ class Daemon:
         http = f"{self.settings.http.host}:{self.web.port}"
         said = {"pid": os.getpid(), "http": http, "traps": traps}
         path = self.settings.state / RUNNING
-        path.write_text(json.dumps(said))
+        try:
+            path.write_text(json.dumps(said))
+        except OSError as error:  # a full disk: the watch goes on without
+            log.warning("our own commands will not find us: %s", error)
         count = len(self.settings.inventory.devices)
         log.info("ready: %d devices, http://%s, traps on %s", count, http, traps)
         self.notify.ready(f"watching {count} devices")
@@ -371,9 +375,20 @@ class Daemon:
         """Return who takes orders in and carries them out."""
         return OrderDesk(self.settings, self.world, self.pipeline.mailbox, self.clock)
 
+    async def deliver(self) -> None:
+        """Deliver what is due, once the office knows who and what is configured."""
+        while not self._told_office:
+            try:
+                await self._tell_office(self.settings)
+            except TryLater as later:  # locked, or its disk is full: it takes no messages, either
+                log.warning("nothing is delivered yet: %s", later)
+                await self.clock.sleep(OFFICE_AGAIN_S)
+        await self.deliverer.run()
+
     async def _tell_office(self, settings: Settings) -> None:
         """Tell the office who and what is configured, and what was ordered."""
         await self.office.synchronise(settings.customers, self._contracts(settings))
+        self._told_office = True
 
     def _contracts(self, settings: Settings) -> tuple[Contract, ...]:
         return (*settings.contracts.values(), *self.desk.contracts())
@@ -396,7 +411,11 @@ class Daemon:
     def recorded(self, said: Input) -> None:
         self.figures.inputs.add(type(said).__name__)
         if self.recorder is not None:
-            self.recorder.record(said)
+            try:
+                self.recorder.record(said)
+            except OSError as error:
+                self.recorder = None
+                log.error("nothing more is recorded: %s", error)
 
     def committed(self, outcome: Outcome, seconds: float) -> None:
         if seconds:

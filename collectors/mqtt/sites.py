@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 GROUP = 64  # parcels judged before the next are looked at
 CONFIRM_S = 0.25
+KEEP_AGAIN_S = 1.0
 COLLECTORS = 64  # of one site
 SHARE = "netopsd"
 STATE = "sites.json"
@@ -66,6 +67,7 @@ class SiteIntake:
         self._watchmen = Watchmen(frozenset(devices.values()), heartbeat_s, clock)
         self._dirty: set[Collector] = set()
         self._dirt = asyncio.Event()
+        self._unkept = False
         self.connected = False
         self.connections = 0
 
@@ -178,7 +180,11 @@ class SiteIntake:
             self._dirt.clear()
             whose, self._dirty = self._dirty, set()
             said = [(one, self._streams.taken(one)) for one in whose]
-            await asyncio.to_thread(self._keep, json.dumps(self._streams.kept()))
+            if not await self._kept():
+                self._dirty |= whose
+                await self._clock.sleep(KEEP_AGAIN_S)
+                self._dirt.set()
+                continue
             try:
                 for one, taken in said:
                     if taken is not None:
@@ -186,6 +192,18 @@ class SiteIntake:
             except NotTaken as refused:
                 log.error("the broker does not let us confirm looks: %s", refused)
             await self._clock.sleep(CONFIRM_S)
+
+    async def _kept(self) -> bool:
+        """Keep how far we are. Where that fails nothing is confirmed: collectors keep it all."""
+        try:
+            await asyncio.to_thread(self._keep, json.dumps(self._streams.kept()))
+        except OSError as error:
+            if not self._unkept:
+                log.error("looks of the sites are not confirmed until this can be kept: %s", error)
+            self._unkept = True
+            return False
+        self._unkept = False
+        return True
 
     def _keep(self, text: str) -> None:
         """Write the state beside the old one and rename it. Raises OSError."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import pytest
 
 from bss_bridge.settings import Contract, Customer
 from netopsd.app import Daemon
-from netopsd.core.model import OrderProgress
+from netopsd.clock import ManualClock
+from netopsd.core.model import OrderProgress, Tick
 from netopsd.core.ordered import OrderState, Progress
 from netopsd.core.outcome import Beliefs
 from netopsd.errors import TryLater
 from netopsd.settings import load
 from netopsd.store.sqlite import SqliteStore
+from netopsd.story import Recorder
 
 DEVICES = """
 [login.read]
@@ -130,6 +134,64 @@ async def judged(daemon: Daemon, *waiting: asyncio.Task[Any]) -> None:
     await asyncio.wait(waiting)
     daemon.pipeline.stop()
     await running
+
+
+def test_deliveries_wait_for_an_office_that_is_locked_and_the_watch_does_not(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with built(folder) as (daemon, _, office):
+            daemon.clock = ManualClock(daemon.clock.now())  # type: ignore[assignment]
+            office.locked = True
+            delivering = asyncio.create_task(daemon.deliver())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not delivering.done()
+            assert "nothing is delivered yet: office: database is locked" in caplog.text
+            office.locked = False
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert office.told == [["acme"]]
+            delivering.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_story_that_can_no_longer_be_recorded_does_not_end_the_watch(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with built(folder) as (daemon, _, _):
+            daemon.recorder = Recorder(Full())
+            for _ in range(2):
+                await daemon.pipeline.mailbox.put(Tick(daemon.clock.now()))
+            await daemon.pipeline.finish()
+            assert daemon.world.moments.get("tick") is not None
+            assert caplog.text.count("nothing more is recorded") == 1
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_is_full_does_not_keep_the_daemon_from_being_ready(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "netopsd.toml").write_text("traps.enabled = false")
+
+    async def story() -> None:
+        async with built(folder) as (daemon, _, _):
+            (daemon.settings.state / "running.json").mkdir()  # it cannot be written, either
+            daemon.web.listening.set()
+            await daemon.announce()
+
+    asyncio.run(story())
+    assert "our own commands will not find us" in caplog.text
+
+
+class Full(StringIO):
+    """A file on a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_reload_is_gone_by_once_it_is_committed(folder: Path) -> None:

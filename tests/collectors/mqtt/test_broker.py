@@ -15,13 +15,19 @@ import paho.mqtt.client as paho
 import pytest
 
 from collectors.mqtt.listener import MqttListener
+from collectors.mqtt.packing import Packing
+from collectors.mqtt.publisher import Publisher
 from collectors.mqtt.settings import MqttSettings
+from collectors.mqtt.sites import SiteIntake
+from collectors.mqtt.spool import Spool
+from collectors.mqtt.topics import Collector
 from netopsd.broker import BrokerGone, Link, NotTaken
 from netopsd.broker_settings import BrokerSettings
 from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Events, Input
 from netopsd.errors import NotJudged
 from simulators.mqtt import HOSTILE, Gateway, readings
+from tests.collectors.mqtt.looks import layout, look
 from tests.e2e.broker import Broker, running
 
 TOPICS = [
@@ -138,6 +144,43 @@ def test_what_judgement_stumbles_over_is_passed_over_and_the_next_is_heard(tmp_p
 
         hearing(mqtt(broker.port), story)
         gateway.close()
+
+
+@real
+def test_a_disk_that_does_not_take_how_far_we_are_ends_nothing(tmp_path: Path) -> None:
+    async def story(port: int) -> None:
+        clock, heap, folder = SystemClock(), Heap(), tmp_path / "state"
+        own = BrokerSettings(host="127.0.0.1", port=port)
+        me = Collector(root="n", site="oslo", name="c")
+        spool = Spool(tmp_path / "spool", 1 << 20)
+        spool.open("x")
+        publisher = Publisher(own, me, spool, clock, 5.0, lambda _: None)
+        packing = Packing(spool, publisher.nudge, 1, 0.1)
+        folder.mkdir()
+        intake = SiteIntake(own, "n", {"d1": "oslo"}, clock, folder)
+        tasks = [asyncio.create_task(intake.listen(heap))]
+        await until(lambda: intake.connected, "connected")
+        tasks.append(asyncio.create_task(publisher.run()))
+        looks = lambda: sum(isinstance(x, Batch) for x in heap.all)  # noqa: E731
+        shape, kept = layout(), folder / "sites.json"
+        await packing.put(look("d1", shape, 0))
+        await until(lambda: looks() == 1 and kept.exists(), "the first look")
+        await asyncio.sleep(0.5)
+        before = kept.read_text()
+        folder.rename(tmp_path / "away")
+        await packing.put(look("d1", shape, 1))
+        await until(lambda: looks() == 2, "the second look")
+        await asyncio.sleep(0.5)
+        assert not any(task.done() for task in tasks)
+        (tmp_path / "away").rename(folder)
+        await until(lambda: kept.read_text() != before, "kept now")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        spool.close()
+
+    with running(tmp_path / "broker") as broker:
+        asyncio.run(story(broker.port))
 
 
 @real
