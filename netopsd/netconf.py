@@ -74,8 +74,8 @@ class NetconfSide:
         self.poller.suspect(suspects)
         self.listener.suspect(suspects)
 
-    def _tell(self, event: Event) -> None:
-        self._inbox.offer(Events(at=event.at, items=(event,)))
+    def _tell(self, event: Event) -> bool:
+        return self._inbox.offer(Events(at=event.at, items=(event,)))
 
     def follow(self, settings: Settings) -> None:
         """Take a new configuration."""
@@ -83,7 +83,7 @@ class NetconfSide:
             getattr(settings, part) == getattr(self._settings, part)
             for part in ("netconf", "netconf_devices", "views")
         )
-        if not same:
+        if not same or self._changed.is_set():  # or another one is on its way already
             self._next = settings
             self._changed.set()
 

@@ -59,7 +59,8 @@ class _Seen:
 
 
 class NetconfPoller:
-    """Polls NETCONF devices (ports.Poller). `tell` hears of host keys that changed.
+    """Polls NETCONF devices (ports.Poller). `tell` hears of host keys that changed; where it says
+    that it had no room, it hears of it again.
 
     `worker` does the looks at devices whose transport is "ncclient" (plain.HANDLER, set up by
     plain.setup); without one they are blind.
@@ -72,7 +73,7 @@ class NetconfPoller:
         views: Mapping[str, ViewSpec],
         clock: Clock,
         *,
-        tell: Callable[[Event], None] | None = None,
+        tell: Callable[[Event], bool] | None = None,
         worker: Worker | None = None,
     ) -> None:
         self._worker = worker
@@ -257,8 +258,8 @@ class NetconfPoller:
         """Tell once that the host key changed, and once that it is good again."""
         if self._tell is None or link.hostkey_told == (error is not None):
             return
-        link.hostkey_told = error is not None
-        self._tell(host_key_event(link.target, error, self._clock))
+        if self._tell(host_key_event(link.target, error, self._clock)):
+            link.hostkey_told = error is not None
 
 
 def _link(target: NetconfTarget, views: Mapping[str, ViewSpec], settings: NetconfSettings) -> Link:

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from bss_bridge.settings import Contract, Customer
+from collectors.netconf.poller import NetconfPoller
 from netopsd.app import Daemon
-from netopsd.clock import ManualClock
+from netopsd.clock import ManualClock, SystemClock
 from netopsd.core.model import OrderProgress, Tick
 from netopsd.core.ordered import OrderState, Progress
 from netopsd.core.outcome import Beliefs
 from netopsd.errors import TryLater
+from netopsd.netconf import NetconfSide
+from netopsd.pipeline import Mailbox
 from netopsd.settings import load
 from netopsd.store.sqlite import SqliteStore
 from netopsd.story import Recorder
@@ -192,6 +195,42 @@ class Full(StringIO):
 
     def write(self, text: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class SlowToClose(NetconfPoller):
+    """A poller whose sessions take their time to close."""
+
+    closing: asyncio.Event
+    closed: asyncio.Event
+
+    async def close(self) -> None:
+        self.closing.set()
+        await self.closed.wait()
+
+
+def test_a_reload_taken_back_while_sessions_still_close_is_taken_back(folder: Path) -> None:
+    async def story() -> None:
+        before = load(folder)
+        (folder / "devices.toml").write_text("")
+        none = load(folder)
+        side = NetconfSide(before, SystemClock(), Mailbox(), lambda _: None)
+        slow = SlowToClose(before.netconf, (), {}, SystemClock())
+        slow.closing, slow.closed = asyncio.Event(), asyncio.Event()
+        side.poller = slow
+        running = asyncio.create_task(side.run())
+        await asyncio.sleep(0)
+        side.follow(none)
+        await asyncio.wait_for(slow.closing.wait(), 5)
+        side.follow(before)
+        slow.closed.set()
+        async with asyncio.timeout(5):
+            while side.poller is slow:  # noqa: ASYNC110  there is no event of it
+                await asyncio.sleep(0.001)
+        assert side.stats()["sessions"] == 0  # there is somebody to hold sessions with
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(story())
 
 
 def test_a_reload_is_gone_by_once_it_is_committed(folder: Path) -> None:

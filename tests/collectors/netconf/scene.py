@@ -67,7 +67,7 @@ def target(simulator: NetconfSimulator, **changes: Any) -> NetconfTarget:
 async def polling(
     *targets: NetconfTarget,
     settings: NetconfSettings = QUICK,
-    tell: Callable[[Event], None] | None = None,
+    tell: Callable[[Event], bool] | None = None,
     worker: Worker | None = None,
 ) -> AsyncIterator[NetconfPoller]:
     """A poller of `targets`."""
@@ -77,6 +77,16 @@ async def polling(
         yield poller
     finally:
         await poller.close()
+
+
+def keeping(told: list[Event]) -> Callable[[Event], bool]:
+    """Return what hears events and keeps them."""
+
+    def tell(event: Event) -> bool:
+        told.append(event)
+        return True
+
+    return tell
 
 
 class Ledger:

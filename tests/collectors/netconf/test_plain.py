@@ -17,7 +17,7 @@ from netopsd.core.model import Blind, Event
 from netopsd.errors import CannotLook
 from netopsd.worker import Limits, Worker
 from simulators.netconf import Fault, FaultKind, NetconfSimulator
-from tests.collectors.netconf.scene import QUICK, polling, simulated, target
+from tests.collectors.netconf.scene import QUICK, keeping, polling, simulated, target
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +28,7 @@ async def plainly(*targets: NetconfTarget, told: list[Event]) -> AsyncIterator[N
     worker = Worker(plain.HANDLER, clock, Limits(deadline_s=5.0))
     running = asyncio.create_task(worker.run(plain.setup(targets, QUICK)))
     try:
-        async with polling(*targets, tell=told.append, worker=worker) as poller:
+        async with polling(*targets, tell=keeping(told), worker=worker) as poller:
             yield poller
     finally:
         running.cancel()

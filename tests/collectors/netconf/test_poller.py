@@ -14,7 +14,7 @@ from collectors.netconf.settings import NetconfCredentials, NetconfSettings
 from netopsd.core.model import Batch, Blind, Event
 from netopsd.errors import BadConfiguration, CannotLook
 from simulators.netconf import Fault, FaultKind, NetconfSimulator, StandIn
-from tests.collectors.netconf.scene import QUICK, VIEWS, polling, simulated, target
+from tests.collectors.netconf.scene import QUICK, VIEWS, keeping, polling, simulated, target
 
 K = FaultKind
 
@@ -234,7 +234,7 @@ def test_a_changed_host_key_is_refused_told_once_and_its_return_told_once() -> N
             for algorithm in ("ssh-ed25519", "ecdsa-sha2-nistp256"):
                 simulator.host_key = asyncssh.generate_private_key(algorithm)
                 await simulator.start(port=port)
-                async with polling(said, tell=told.append) as poller:
+                async with polling(said, tell=keeping(told)) as poller:
                     for _ in range(2):
                         with pytest.raises(CannotLook, match="not pinned") as blind:
                             await poller.poll("r1")
@@ -251,6 +251,31 @@ def test_a_changed_host_key_is_refused_told_once_and_its_return_told_once() -> N
     asyncio.run(story())
 
 
+def test_a_changed_host_key_that_nobody_had_room_for_is_told_at_the_next_look() -> None:
+    async def story() -> None:
+        told: list[Event] = []
+        room = False
+
+        def tell(event: Event) -> bool:
+            told.append(event)
+            return room
+
+        async with simulated() as simulator:
+            said, port = target(simulator), simulator.port
+            await simulator.stop()
+            simulator.host_key = asyncssh.generate_private_key("ssh-ed25519")
+            await simulator.start(port=port)
+            async with polling(said, tell=tell) as poller:
+                for expected in (1, 2, 2):
+                    with pytest.raises(CannotLook):
+                        await poller.poll("r1")
+                    assert len(told) == expected
+                    room = True
+                    await asyncio.sleep(0.03)
+
+    asyncio.run(story())
+
+
 def test_after_the_right_key_is_back_the_alarm_ends() -> None:
     async def story() -> None:
         told: list[Event] = []
@@ -259,7 +284,7 @@ def test_after_the_right_key_is_back_the_alarm_ends() -> None:
             await simulator.stop()
             simulator.host_key = asyncssh.generate_private_key("ssh-ed25519")
             await simulator.start(port=port)
-            async with polling(said, tell=told.append) as poller:
+            async with polling(said, tell=keeping(told)) as poller:
                 with pytest.raises(CannotLook):
                     await poller.poll("r1")
                 await simulator.stop()
