@@ -229,7 +229,8 @@ def test_stopping_fails_what_waits_and_leaves_no_child() -> None:
         with suppress(asyncio.CancelledError):
             await running
         assert "stopped" in await waiting
-        assert "stopped" in await failure(worker, do="echo")
+        async with asyncio.timeout(10):
+            assert "stopped" in await failure(worker, do="echo")
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
