@@ -64,6 +64,7 @@ class Alarm:
     `key` is resource + alarm type id + qualifier and outlives clearing: a new raise is the same
     alarm with `occurrence` one higher. Acknowledging and shelving are axes of their own.
     `root` is the key of the alarm that explains this one ("" where it stands for itself).
+    `announced` outlives whatever hushes the alarm later: who heard of it must hear that it is over.
     """
 
     key: str
@@ -92,6 +93,7 @@ class Alarm:
     flap_at: datetime | None = None
     root: str = ""
     maintenance: str = ""  # name of the window it fell into
+    announced: bool = True  # people were told of this occurrence
 
     @property
     def occurrence_id(self) -> str:

@@ -72,6 +72,7 @@ class AlarmRow(Row, table=True):
     flap_at: int | None
     root: str
     maintenance: str
+    announced: bool
 
 
 class ChangeRow(Row, table=True):
