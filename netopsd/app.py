@@ -80,6 +80,7 @@ class Daemon:
         self.stop = asyncio.Event()
         self.store = store
         self.office = Office(database_path(settings.office_url), self.clock)
+        self.routes = routes(settings.sinks)  # the sinks that run: a reload brings no others
         self.recorder: Recorder | None = None
         self.opened = False
 
@@ -105,7 +106,7 @@ class Daemon:
         log.debug("the world is drawn")
         self.opened = True
         self.series = Series(self.clock, _help(settings), every_s=_every(settings))
-        self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
+        self.pipeline = Pipeline(self.world, self.store, self._translator(), self.clock, self)
         self.desk = self.order_desk()
         await self._know_contracts()
         sinks = {s.name: build_sink(s, self.office, self.clock) for s in settings.sinks}
@@ -354,7 +355,10 @@ class Daemon:
         """Tell bridge and office what is configured, and what was ordered."""
         contracts = (*self.settings.contracts.values(), *self.desk.contracts())
         await self.office.synchronise(self.settings.customers, contracts)
-        self.pipeline.translate = _translator(self.settings, contracts)
+        self.pipeline.translate = self._translator(contracts)
+
+    def _translator(self, contracts: Iterable[Contract] = ()) -> Translator:
+        return Translator(contracts, self.routes, self.settings.customers)
 
     # What the pipeline tells us as it goes (pipeline.Watching).
 
@@ -387,7 +391,7 @@ class Daemon:
             self.desk.work.nudge()
         if outcome.ordered:
             contracts = (*self.settings.contracts.values(), *self.desk.contracts())
-            self.pipeline.translate = _translator(self.settings, contracts)
+            self.pipeline.translate = self._translator(contracts)
         for verify in outcome.verify:
             self.watch.look_soon(verify.device, verify.after_s)
 
@@ -397,10 +401,6 @@ def _poller(settings: Settings, clock: SystemClock) -> SnmpPoller | Shards:
     if settings.poll.workers:
         return Shards(settings.poll.workers, settings.snmp, tables, settings.targets, clock)
     return SnmpPoller(settings.snmp, tables, settings.targets, clock)
-
-
-def _translator(settings: Settings, contracts: Iterable[Contract] = ()) -> Translator:
-    return Translator(contracts, routes(settings.sinks), settings.customers)
 
 
 def _addresses(settings: Settings) -> dict[str, str]:
