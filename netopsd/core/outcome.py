@@ -39,7 +39,7 @@ class TicketNotice:
     """A ticket was opened or moved."""
 
     ticket: Ticket
-    what: str  # opened | updated | resolved | reopened | closed | cancelled
+    what: str  # opened | updated | resolved | reopened | closed | cancelled | rejected
     at: datetime
     by: str = "netopsd"
     note: str = ""
