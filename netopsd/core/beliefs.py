@@ -241,6 +241,8 @@ class SlaPeriod:
     excused_s: float = 0.0
     burn_told: int = 0  # highest warning told, per cent
     tiers_broken: int = 0
+    broken_below: Decimal | None = None  # of the worst tier broken
+    credited: Decimal = Decimal(0)  # share of the fee that the tiers broken come to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +254,7 @@ class Violation:
     customer: str
     account: str
     period: str
-    tier: int  # 1 … ; tier n of Service.tiers
+    tier: int  # 1 … ; the n-th of the period: tier n of Service.tiers where they stayed the same
     below: Decimal
     credit_share: Decimal  # of the fee: what this tier adds to the tiers before it
     target: Decimal

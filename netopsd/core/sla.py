@@ -132,10 +132,12 @@ def _judge(world: World, service: Service, outage: Outage, period: SlaPeriod, at
         return
     period = _warn(world, service, period, at)
     down = _exact(period.down_s)
-    for n, tier in enumerate(service.tiers, start=1):
-        if n <= period.tiers_broken or not base - down < base * tier.below:
+    for tier in service.tiers:
+        # By what it promises, not by its place: tiers may have changed since another was broken.
+        worse = period.broken_below is None or tier.below < period.broken_below
+        if not worse or not base - down < base * tier.below:
             continue
-        before = service.tiers[n - 2].credit if n > 1 else Decimal(0)
+        n, credited = period.tiers_broken + 1, max(period.credited, tier.credit)
         violation = Violation(
             id=f"{service.id}/{period.period}/tier-{n}",
             service=service.id,
@@ -144,7 +146,7 @@ def _judge(world: World, service: Service, outage: Outage, period: SlaPeriod, at
             period=period.period,
             tier=n,
             below=tier.below,
-            credit_share=tier.credit - before,
+            credit_share=credited - period.credited,
             target=period.target,
             availability=availability(service, period)[1],
             down_s=period.down_s,
@@ -156,7 +158,7 @@ def _judge(world: World, service: Service, outage: Outage, period: SlaPeriod, at
             samples_sha256=outage.samples_sha256,
             ticket=_ticket(world, outage),
         )
-        period = replace(period, tiers_broken=n)
+        period = replace(period, tiers_broken=n, broken_below=tier.below, credited=credited)
         world.out.violations[violation.id] = violation
         world.out.notices.append(
             ViolationNotice(violation=violation, outage=outage, zone=service.zone, at=at)

@@ -190,6 +190,8 @@ class SlaPeriodRow(Row, table=True):
     excused_s: float
     burn_told: int
     tiers_broken: int
+    broken_below: str | None
+    credited: str
 
 
 class ViolationRow(Row, table=True):

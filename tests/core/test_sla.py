@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netopsd.core import maintenance, sla
-from netopsd.core.beliefs import SlaPeriod, State
-from netopsd.core.inventory import Window
+from netopsd.core.beliefs import Outage, SlaPeriod, State
+from netopsd.core.inventory import Tier, Window
 from netopsd.core.model import Resource
 from netopsd.core.outcome import BudgetNotice, OutageNotice, ViolationNotice
 from netopsd.core.restore import restore
@@ -103,6 +103,42 @@ def test_every_second_is_booked_exactly_once(
         at, total = until, total + length
     booked = sum(p.up_s + p.down_s + p.unknown_s + p.excused_s for _, p in world.periods.items())
     assert booked == pytest.approx(total)
+
+
+MILD, BAD = ("0.999", "0.10"), ("0.99", "0.25")
+
+
+@pytest.mark.parametrize(
+    ("at_first", "then", "shares"),
+    [
+        ((MILD, BAD), (MILD, BAD), ["0.10", "0.15"]),
+        ((MILD, BAD), (BAD,), ["0.10", "0.15"]),  # the second place became the first
+        ((MILD, BAD), (("0.9995", "0.05"), MILD, BAD), ["0.10", "0.15"]),
+        ((MILD,), (MILD, BAD), ["0.10", "0.15"]),
+        ((MILD, BAD), (("0.9995", "0.05"), MILD), ["0.10"]),
+        ((MILD,), (("0.99", "0.05"),), ["0.10", "0.00"]),  # broken, and paid for already
+    ],
+)
+def test_a_contract_changed_in_mid_month_loses_no_credit_and_gives_none_twice(
+    at_first: tuple[tuple[str, str], ...],
+    then: tuple[tuple[str, str], ...],
+    shares: list[str],
+) -> None:
+    """An hour of a month breaks the mild promise, ten hours the bad one."""
+    base = inventory({"gw": []}, services=[SERVICE])
+    world = restore(base)
+    at = T0
+    for hours, tiers in ((1, at_first), (1, then), (10, then)):
+        promised = tuple(Tier(below=Decimal(b), credit=Decimal(c)) for b, c in tiers)
+        service = replace(SERVICE, tiers=promised)
+        until = at + timedelta(hours=hours)
+        sla.account(world, service, State.DOWN, (at, until))
+        outage = Outage(id="o", service="s1", starts=T0)
+        sla.judge(world, service, outage, (at, until))
+        at = until
+    found = [n.violation for n in world.out.notices if isinstance(n, ViolationNotice)]
+    assert [violation.credit_share for violation in found] == [Decimal(share) for share in shares]
+    assert len({violation.id for violation in found}) == len(found)
 
 
 def test_overlapping_windows_are_counted_once() -> None:

@@ -148,6 +148,26 @@ def test_who_was_told_of_the_alarms_of_version_2_is_read_from_their_history(
     }
 
 
+def test_which_tiers_of_version_2_were_broken_is_read_from_their_violations(tmp_path: Path) -> None:
+    path = older(tmp_path)
+    with closing(connect.writer(path)) as connection:
+        migrate(connection, path, STEPS[:2])
+        for service in ("kept", "broken"):
+            connection.execute(
+                "INSERT INTO sla_periods VALUES (?, '2026-11', 0, 1, '0.999', 0, 0, 0, 0, 0, 2)",
+                (service,),
+            )
+        for n, below, share in ((1, "0.999", "0.10"), (2, "0.99", "0.15")):
+            connection.execute(
+                "INSERT INTO violations VALUES (?, 'broken', '', '', '2026-11', ?, ?, ?, '0.999',"
+                " '0.98', 0, 0, 0, '', 0, '[]', '', '')",
+                (f"broken/2026-11/tier-{n}", n, below, share),
+            )
+        migrate(connection, path)
+        found = connection.execute("SELECT service, broken_below, credited FROM sla_periods")
+        assert set(found) == {("kept", None, "0"), ("broken", "0.99", "0.25")}
+
+
 def _alarm_of_version_2(connection: sqlite3.Connection, alarm: Alarm) -> None:
     names = [column.name for column in ALARMS.columns if column.name != "announced"]
     (row,) = ALARMS.rows([alarm])

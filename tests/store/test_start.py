@@ -44,7 +44,7 @@ def test_opening_and_loading_at_once_believes_and_says_what_one_after_the_other_
     believed, refused = str(at_once(tmp_path)), 0
     assert believed == str(in_turn(tmp_path))
     assert "gw99" in believed
-    for _ in range(40):
+    for _ in range(60):
         damaged = bytearray(whole)
         where = dice.randrange(len(damaged))
         damaged[where : where + 64] = dice.randbytes(len(damaged[where : where + 64]))

@@ -34,7 +34,7 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step(version=1, name="first", apply=v0001.apply),
     Step(version=2, name="service orders", apply=v0002.apply),
-    Step(version=3, name="announced alarms", apply=v0003.apply),
+    Step(version=3, name="announced alarms, broken tiers", apply=v0003.apply),
 )
 
 
