@@ -44,11 +44,17 @@ def month_of(zone: str, at: datetime) -> tuple[str, datetime, datetime]:
 
 
 def period_of(world: World, service: Service, at: datetime) -> SlaPeriod:
-    """Return the service's account of the month of `at`, opened where there is none yet."""
+    """Return the service's account of the month of `at`, opened where there is none yet.
+
+    Its bounds are those of the zone as it is now: where a customer moved, `at` may lie beyond the
+    month of the old one. What is booked stays where it is, and the name is that of the same month.
+    """
     name, starts, ends = month_of(service.zone, at)
     known = world.periods.get((service.id, name))
     if known is not None:
-        return known if known.target == service.target else replace(known, target=service.target)
+        if (known.starts, known.ends, known.target) == (starts, ends, service.target):
+            return known
+        return replace(known, starts=starts, ends=ends, target=service.target)
     return SlaPeriod(
         service=service.id, period=name, starts=starts, ends=ends, target=service.target
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from netopsd.core import maintenance, sla
 from netopsd.core.beliefs import Outage, SlaPeriod, State
 from netopsd.core.inventory import Tier, Window
-from netopsd.core.model import Resource
+from netopsd.core.model import Reconfigured, Resource
 from netopsd.core.outcome import BudgetNotice, OutageNotice, ViolationNotice
 from netopsd.core.restore import restore
 from tests.core.network import T0, Net, Ports, gold, inventory, port
@@ -241,3 +241,66 @@ def test_time_nobody_looked_is_unknown() -> None:
     unknown = {k[0]: p.unknown_s for k, p in net.world.periods.items()}
     assert all(3000 < s < 3600 for s in unknown.values())
     assert all(p.down_s == 0 for _, p in net.world.periods.items())
+
+
+def moved(net: Net, zone: str) -> None:
+    """The customer moves: the same service, in another zone, by a reload."""
+    before = net.world.inventory
+    services = {name: replace(s, zone=zone) for name, s in before.services.items()}
+    net.say(Reconfigured(at=net.at, inventory=replace(before, services=services)))
+
+
+def booked(net: Net) -> dict[str, float]:
+    periods = [period for _, period in net.world.periods.items()]
+    return {p.period: p.up_s + p.down_s + p.unknown_s + p.excused_s for p in periods}
+
+
+def around_the_end_of_november(zone: str) -> Net:
+    """Two hours of good looks around midnight in Kolkata, which is 18:30 UTC."""
+    service = replace(gold("s1", [port("pe1", "p1")]), zone=zone)
+    net = Net(inventory({"pe1": ()}, services=[service]))
+    net.at = datetime(2026, 11, 30, 17, 30, tzinfo=UTC)
+    for _ in range(240):
+        net.up("pe1", "p1")
+        net.wait(30)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("Asia/Kolkata", "America/New_York"),
+        ("America/New_York", "Asia/Kolkata"),
+        ("Asia/Kolkata", "Pacific/Apia"),
+    ],
+)
+def test_a_customer_who_moves_between_two_midnights_is_booked_every_second_once(
+    here: str, there: str
+) -> None:
+    net = around_the_end_of_november(here)
+    moved(net, there)
+    month = sla.period_of(net.world, net.world.inventory.services["s1"], net.at)
+    assert month.starts <= net.at < month.ends, "or booking would never come to its end"
+    for _ in range(1440):
+        net.up("pe1", "p1")
+        net.wait(30)
+    net.up("pe1", "p1")
+    began = datetime(2026, 11, 30, 17, 30, tzinfo=UTC)
+    known = net.world.services["s1"]
+    assert known.until >= net.at - timedelta(seconds=30)
+    assert sum(booked(net).values()) == pytest.approx((known.until - began).total_seconds())
+    december = net.world.periods["s1", "2026-12"]
+    assert (december.starts, december.ends) == sla.month(there, 2026, 12)
+
+
+def test_a_customer_who_moves_west_goes_on_in_the_month_that_began_again() -> None:
+    net = around_the_end_of_november("Asia/Kolkata")
+    before = booked(net)
+    assert before == {"2026-11": pytest.approx(3600.0), "2026-12": pytest.approx(3600.0 - 30)}
+    moved(net, "America/New_York")
+    for _ in range(120):
+        net.up("pe1", "p1")
+        net.wait(30)
+    after = booked(net)
+    assert after["2026-12"] == pytest.approx(before["2026-12"], abs=30)
+    assert after["2026-11"] > before["2026-11"] + 3500
