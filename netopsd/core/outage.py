@@ -115,8 +115,10 @@ def settle(world: World, service: Service, at: datetime, *, now: bool = False) -
     if state is State.DOWN:
         outage = _suffer(world, service, outage, was.since, at)
     world.services[service.id] = replace(was, until=at, outage=outage.id if outage else "")
-    if outage is not None:
-        sla.judge(world, service, outage, (booked, at))
+    # Of a month with planned work less is left to be up in: what was down before weighs more.
+    evidence = outage or world.ended.get(service.id)
+    if evidence is not None:
+        sla.judge(world, service, evidence, (booked, at))
 
 
 def _first(world: World, service: Service, state: State, since: datetime) -> ServiceState | None:
@@ -272,7 +274,7 @@ def _leave(
     if outage is None or state is State.DOWN:
         return outage
     ended = replace(outage, ends=at)
-    world.outages[outage.id] = ended
+    world.outages[outage.id] = world.ended[service.id] = ended
     sla.judge(world, service, ended, (was.until, at))
     if outage.told:
         _tell(world, service, ended, "ended", at)

@@ -124,7 +124,10 @@ def account(world: World, service: Service, state: State, span: tuple[datetime, 
 def judge(
     world: World, service: Service, outage: Outage, booked: tuple[datetime, datetime]
 ) -> None:
-    """Warn of the budget and record each promise now broken, in every month of [booked)."""
+    """Warn of the budget and record each promise now broken, in every month of [booked).
+
+    `outage` is the evidence: the one that goes on, or the latest one.
+    """
     starts, ends = booked
     while starts < ends:
         period = period_of(world, service, starts)
@@ -133,6 +136,8 @@ def judge(
 
 
 def _judge(world: World, service: Service, outage: Outage, period: SlaPeriod, at: datetime) -> None:
+    if period.down_s <= 0:
+        return
     base = _base(service, period)
     if base <= 0:
         return

@@ -53,12 +53,21 @@ class _Kept(NamedTuple):
 # Of SLA periods those of the newest month and of the one before it: whatever now is, and however
 # long nobody was looking.
 _SINCE = f"(SELECT max(starts) FROM sla_periods) - {round(ZONES_APART.total_seconds()) * 1_000_000}"
+# Where one of them was down, its latest outage is the evidence should its promise break yet.
+_EVIDENCE = (
+    "(SELECT id FROM outages AS one WHERE one.service = month.service ORDER BY starts DESC LIMIT 1)"
+)
+_OUTAGES = (
+    "id IN (SELECT id FROM outages WHERE ends IS NULL "
+    f"UNION SELECT {_EVIDENCE} FROM sla_periods AS month "
+    f"WHERE month.ends >= {_SINCE} AND month.down_s > 0)"
+)
 _KEPT: dict[str, _Kept] = {
     "alarms": _Kept(ALARMS, attrgetter("key")),
     "tickets": _Kept(TICKETS, attrgetter("id"), f"status NOT IN ({_FINAL})"),
     "devices": _Kept(DEVICES, attrgetter("name")),
     "services": _Kept(SERVICES, attrgetter("service")),
-    "outages": _Kept(OUTAGES, attrgetter("id"), "ends IS NULL", few=True),
+    "outages": _Kept(OUTAGES, attrgetter("id"), _OUTAGES, few=True),
     "periods": _Kept(PERIODS, attrgetter("service", "period"), f"ends >= {_SINCE}", few=True),
     "meters": _Kept(METERS, lambda meter: (meter.service, str(meter.resource))),
     "orders": _Kept(ORDERS, attrgetter("id")),

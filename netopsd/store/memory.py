@@ -52,17 +52,24 @@ class MemoryStore:
     async def load(self) -> Beliefs:
         kept = self.kept
         newest = max((period.starts for period in kept.periods.values()), default=None)
+        periods = {
+            key: period
+            for key, period in kept.periods.items()
+            if newest is not None and period.ends >= newest - ZONES_APART
+        }
+        latest: dict[str, str] = {}
+        for outage in sorted(kept.outages.values(), key=lambda outage: outage.starts):
+            latest[outage.service] = outage.id
+        evidence = {latest.get(p.service) for p in periods.values() if p.down_s > 0}
         return Beliefs(
             alarms=dict(kept.alarms),
             tickets={key: t for key, t in kept.tickets.items() if t.status not in FINAL},
             devices=dict(kept.devices),
             services=dict(kept.services),
-            outages={key: o for key, o in kept.outages.items() if o.ends is None},
-            periods={
-                key: period
-                for key, period in kept.periods.items()
-                if newest is not None and period.ends >= newest - ZONES_APART
+            outages={
+                key: o for key, o in kept.outages.items() if o.ends is None or o.id in evidence
             },
+            periods=periods,
             meters=dict(kept.meters),
             sequences=dict(kept.sequences),
             orders=dict(kept.orders),

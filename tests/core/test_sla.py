@@ -18,6 +18,7 @@ from netopsd.core.model import Reconfigured, Resource
 from netopsd.core.outcome import BudgetNotice, OutageNotice, ViolationNotice
 from netopsd.core.restore import restore
 from tests.core.network import T0, Net, Ports, gold, inventory, port
+from tests.core.test_restart import restarted
 
 
 def test_a_month_has_as_many_hours_as_the_customers_clocks_say() -> None:
@@ -304,3 +305,52 @@ def test_a_customer_who_moves_west_goes_on_in_the_month_that_began_again() -> No
     after = booked(net)
     assert after["2026-12"] == pytest.approx(before["2026-12"], abs=30)
     assert after["2026-11"] > before["2026-11"] + 3500
+
+
+def forty_minutes_down_and_then_planned_work() -> Net:
+    """Within what is allowed of the month; not of what ten days of planned work leave of it."""
+    base = inventory({"gw": ()}, services=[gold("s1", [port("gw", "p1")])], interval_s=300)
+    work = Window(
+        name="move",
+        starts=datetime(2026, 11, 10, tzinfo=UTC),
+        ends=datetime(2026, 11, 20, tzinfo=UTC),
+        services=frozenset({"s1"}),
+    )
+    net = Net(replace(base, windows=(work,)))
+    net.at = datetime(2026, 10, 31, 23, tzinfo=UTC)
+    net.up("gw", "p1")
+    while net.at < datetime(2026, 11, 9, tzinfo=UTC):
+        net.wait(300)
+        down = 0 < (net.at - datetime(2026, 11, 2, 10, tzinfo=UTC)).total_seconds() <= 2400
+        net.look("gw", Ports({"p1": 2 if down else 1}))
+    return net
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_downtime_weighs_more_in_a_month_of_planned_work_and_the_promise_breaks_once(
+    stopped: bool,
+) -> None:
+    net = forty_minutes_down_and_then_planned_work()
+    assert net.notices(ViolationNotice) == []
+    told = net.outcomes
+    for day in range(10, 30):
+        if stopped:
+            net = restarted(net)
+            net.outcomes = told
+        while net.at.day < day:
+            net.wait(300)
+            net.up("gw", "p1")
+    (notice,) = net.notices(ViolationNotice)
+    assert isinstance(notice, ViolationNotice)
+    found = notice.violation
+    assert found.id == "s1/2026-11/tier-1"
+    assert (
+        datetime(2026, 11, 12, tzinfo=UTC) < found.detected_at < datetime(2026, 11, 13, tzinfo=UTC)
+    )
+    assert found.availability < found.below
+    assert found.outage_starts.date().isoformat() == "2026-11-02", "its evidence is that outage"
+    assert found.outage == notice.outage.id
+    assert found.alarms
+    assert len(found.samples_sha256) == 64
+    burns = [n.burn for n in net.notices(BudgetNotice)]  # type: ignore[attr-defined]
+    assert burns == [50, 80, 100]
