@@ -109,7 +109,7 @@ VOLATILE = (
     "running",  # (service, resource) → Meter, newer than the stored one
     "raw",  # key of a flapping alarm → "bad" or "good", as last seen
     "told",  # alarm key → active Alarm, told of more often than the stored one knows
-    "moments",  # name → datetime: "answer" (anyone's latest), "tick", "isolated" …
+    "moments",  # name → datetime: "answer" (anyone's latest), "tick", "rejoined" …
     "ended",  # service → Outage, its latest one that is over
 )
 _stored = attrgetter(*STORED)
