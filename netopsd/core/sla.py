@@ -21,6 +21,7 @@ from netopsd.core.values import replace
 from netopsd.core.world import World
 
 NINE = Decimal("0.000000001")
+MICRO = timedelta(microseconds=1)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -99,18 +100,38 @@ def burn(service: Service, period: SlaPeriod) -> float:
     return period.down_s / budget
 
 
+def ahead_key(service: str) -> str:
+    """Name the number that says until when a service's time was booked ahead, in microseconds."""
+    return f"booked until|{service}"
+
+
+def micros(at: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (at - LONG_AGO) // MICRO
+
+
 def account(world: World, service: Service, state: State, span: tuple[datetime, datetime]) -> None:
-    """Book [span) as `state`, cut at months, maintenance and the service's own active time."""
+    """Book [span) as `state`, cut at months, maintenance and the service's own active time.
+
+    Where the clock was ahead some of it was booked before it came: no second is booked twice, but
+    what was unknown then is now booked as what it is.
+    """
     starts = max(span[0], service.active_from or LONG_AGO)
     ends = min(span[1], service.active_until or FOREVER)
+    ahead = LONG_AGO + (world.sequences.get(ahead_key(service.id)) or 0) * MICRO
     while starts < ends:
         period = period_of(world, service, starts)
-        until = min(ends, period.ends)
+        again = starts < ahead
+        until = min(ends, period.ends, ahead if again else ends)
         windows = maintenance.windows_of(world.inventory, service)
         excused = sum(
             (b - a for a, b in maintenance.excused(windows, starts, until)), timedelta()
         ).total_seconds()
         counted = (until - starts).total_seconds() - excused
+        starts = until
+        if again:
+            world.periods[service.id, period.period] = _known_at_last(period, state, counted)
+            continue
         world.periods[service.id, period.period] = replace(
             period,
             up_s=period.up_s + (counted if state is State.UP else 0.0),
@@ -118,7 +139,17 @@ def account(world: World, service: Service, state: State, span: tuple[datetime, 
             unknown_s=period.unknown_s + (counted if state is State.UNKNOWN else 0.0),
             excused_s=period.excused_s + excused,
         )
-        starts = until
+
+
+def _known_at_last(period: SlaPeriod, state: State, seconds: float) -> SlaPeriod:
+    """Return the account where so many seconds booked as unknown turn out to be `state`."""
+    moved = min(seconds, period.unknown_s) if state is not State.UNKNOWN else 0.0
+    return replace(
+        period,
+        up_s=period.up_s + (moved if state is State.UP else 0.0),
+        down_s=period.down_s + (moved if state is State.DOWN else 0.0),
+        unknown_s=period.unknown_s - moved,
+    )
 
 
 def judge(

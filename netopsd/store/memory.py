@@ -12,7 +12,7 @@ from netopsd.core.model import Event
 from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.ports import Message, Pending
-from netopsd.store.merge import ZONES_APART, merge
+from netopsd.store.merge import MONTH, ZONES_APART, merge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,11 @@ class MemoryStore:
 
     async def close(self) -> None: ...
 
-    async def load(self) -> Beliefs:
+    async def load(self, now: datetime | None = None) -> Beliefs:
         kept = self.kept
         newest = max((period.starts for period in kept.periods.values()), default=None)
+        if newest is not None and now is not None:
+            newest = min(newest, now - MONTH)
         periods = {
             key: period
             for key, period in kept.periods.items()

@@ -261,6 +261,11 @@ class StoreContract:
             assert list(beliefs.tickets) == ["TT-000001"]
             assert list(beliefs.outages) == ["s@2"]
             assert list(beliefs.periods) == [("s", "2026-10"), ("s", "2026-11")]
+            for now in (months[-2], later(3600)):
+                read = (await store.load(now)).periods
+                assert {("s", "2026-10"), ("s", "2026-11")} <= read.keys()
+            at_the_first = await store.load(datetime(2026, 9, 20, tzinfo=UTC))
+            assert len(at_the_first.periods) == 3, "the clock was ahead: also those of that day"
 
         self.told(tmp_path, story)
 
