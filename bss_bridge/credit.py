@@ -50,7 +50,13 @@ def price(contract: Contract, violation: Violation, given: Sequence[Given]) -> C
 
 
 def _share_before(contract: Contract, violation: Violation) -> Decimal:
-    """The share owed by the tiers milder than the violation's."""
+    """The share owed before the violation: what its tier is worth less what that adds.
+
+    Where terms changed in mid-month, other tiers may have been broken than are milder now.
+    """
+    for tier in contract.tiers:
+        if tier.below == violation.below:
+            return max(Decimal(0), tier.credit - violation.credit_share)
     milder = [tier.credit for tier in contract.tiers if tier.below > violation.below]
     return milder[-1] if milder else Decimal(0)
 
@@ -87,17 +93,22 @@ def given_before(contract: Contract, violation: Violation) -> tuple[Given, ...]:
     taken as one incident each.
     """
     without = _down_share_before_outage(violation)
+    before = _share_before(contract, violation)
     given: list[Given] = []
     share = Decimal(0)
     for number, tier in enumerate(contract.tiers, start=1):
         if tier.below <= violation.below:
             break
-        minor = _owed(contract, tier.credit) - _owed(contract, share)
-        share = tier.credit
+        reached = min(tier.credit, before)
+        minor = _owed(contract, reached) - _owed(contract, share)
+        share = reached
         incident = f"tier-{number}" if 1 - without < tier.below else violation.outage
         for _, left in _caps_left(contract, incident, given):
             minor = min(minor, left)
         given.append(Given(incident=incident, minor=minor))
+    if share < before:  # by terms that are no longer in force
+        minor = _owed(contract, before) - _owed(contract, share)
+        given.append(Given(incident="earlier terms", minor=minor))
     return tuple(given)
 
 

@@ -33,6 +33,7 @@ EVENT_TYPES = {
     "ticket.reopened": "TroubleTicketStatusChangeEvent",
     "ticket.closed": "TroubleTicketStatusChangeEvent",
     "ticket.cancelled": "TroubleTicketStatusChangeEvent",
+    "ticket.rejected": "TroubleTicketStatusChangeEvent",
     "outage.started": "ServiceProblemCreateEvent",
     "outage.ended": "ServiceProblemStateChangeEvent",
     "sla.budget": "SLABudgetThresholdEvent",

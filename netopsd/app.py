@@ -81,6 +81,7 @@ class Daemon:
         self.stop = asyncio.Event()
         self.store = store
         self.office = Office(database_path(settings.office_url), self.clock)
+        self.routes = routes(settings.sinks)  # the sinks that run: a reload brings no others
         self.recorder: Recorder | None = None
         self.opened = False
         self._told_office = False
@@ -108,9 +109,9 @@ class Daemon:
         log.debug("the world is drawn")
         self.opened = True
         self.series = Series(self.clock, _help(settings), every_s=_every(settings))
-        self.pipeline = Pipeline(self.world, self.store, _translator(settings), self.clock, self)
+        self.pipeline = Pipeline(self.world, self.store, self._translator(), self.clock, self)
         self.desk = self.order_desk()
-        self.pipeline.translate = _translator(settings, self._contracts(settings))
+        self.pipeline.translate = self._translator(self._contracts(settings))
         sinks = {s.name: build_sink(s, self.office, self.clock) for s in settings.sinks}
         for sink in sinks.values():
             closing.push_async_callback(sink.close)
@@ -358,7 +359,7 @@ class Daemon:
                 log.warning("%s changed: that takes effect at the next start", part)
         tables = {table.name: table for table in settings.tables}
         self.settings = settings
-        self.pipeline.translate = _translator(settings, self._contracts(settings))
+        self.pipeline.translate = self._translator(self._contracts(settings))
         await self.poller.retarget(settings.targets, tables)
         self.netconf.follow(settings)
         self.mqtt.follow(settings)
@@ -392,6 +393,9 @@ class Daemon:
 
     def _contracts(self, settings: Settings) -> tuple[Contract, ...]:
         return (*settings.contracts.values(), *self.desk.contracts())
+
+    def _translator(self, contracts: Iterable[Contract] = ()) -> Translator:
+        return Translator(contracts, self.routes, self.settings.customers)
 
     # What the pipeline tells us as it goes (pipeline.Watching).
 
@@ -427,8 +431,7 @@ class Daemon:
         if outcome.activate:
             self.desk.work.nudge()
         if outcome.ordered:
-            contracts = self._contracts(self.settings)
-            self.pipeline.translate = _translator(self.settings, contracts)
+            self.pipeline.translate = self._translator(self._contracts(self.settings))
         for verify in outcome.verify:
             self.watch.look_soon(verify.device, verify.after_s)
 
@@ -438,10 +441,6 @@ def _poller(settings: Settings, clock: SystemClock) -> SnmpPoller | Shards:
     if settings.poll.workers:
         return Shards(settings.poll.workers, settings.snmp, tables, settings.targets, clock)
     return SnmpPoller(settings.snmp, tables, settings.targets, clock)
-
-
-def _translator(settings: Settings, contracts: Iterable[Contract] = ()) -> Translator:
-    return Translator(contracts, routes(settings.sinks), settings.customers)
 
 
 def _addresses(settings: Settings) -> dict[str, str]:

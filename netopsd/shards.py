@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 
 Tell = asyncio.Queue[Sweep | str | None]
 BACKOFF_S, BACKOFF_MOST_S = 0.1, 30.0
+SILENT_S = 20.0  # a child that says nothing for so long hangs
+# What reading a frame may raise where a child's words are broken: they are ours, but made of octets
+# that came from anywhere.
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 GONE = "the process that polls it has ended; it is started anew"
 NOTHING = Stats(
@@ -154,6 +158,7 @@ class _Shard:
         self._sweeps: dict[int, tuple[dict[str, None], Tell]] = {}  # devices not told of yet
         self._last = 0
         self._stdin: asyncio.StreamWriter | None = None
+        self._heard = 0  # frames, of all children
         self._now = NOTHING
         self._before = NOTHING  # counted by children that are gone
 
@@ -167,7 +172,7 @@ class _Shard:
         number = self._last
         answer: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
         self._asked[number] = (device, answer)
-        self._stdin.write(shard_frames.ask(number, device))
+        self._say(shard_frames.ask(number, device))
         try:
             return await answer
         finally:
@@ -182,7 +187,7 @@ class _Shard:
         if self._stdin is None:
             self._end_sweep(self._last)
         else:
-            self._stdin.write(shard_frames.ask_many(self._last, devices, apart))
+            self._say(shard_frames.ask_many(self._last, devices, apart))
         return self._last
 
     def forget(self, number: int) -> None:
@@ -196,9 +201,15 @@ class _Shard:
         told.put_nowait(None)
 
     def adopt(self, setup: Setup) -> None:
+        """Look as `setup` says from now on; a child that is still starting is told later."""
         self._setup = setup
+        self._say(shard_frames.setup(setup))
+
+    def _say(self, frame: bytes) -> None:
+        """Tell the child, where one listens. What one was told that just died is lost with it."""
         if self._stdin is not None:
-            self._stdin.write(shard_frames.setup(setup))
+            with suppress(RuntimeError, OSError):  # closed: uvloop's word for it, and asyncio's
+                self._stdin.write(frame)
 
     async def run(self) -> None:
         """Keep a child alive until cancelled."""
@@ -207,9 +218,11 @@ class _Shard:
             began = self._clock.mono_s()
             try:
                 await self._life()
+                log.error("polling process %d ended; a new one takes over", self.number)
+            except OSError as error:
+                log.error("polling process %d cannot be started: %s", self.number, error)
             finally:
                 self._lose()
-            log.error("polling process %d ended; a new one takes over", self.number)
             lived = self._clock.mono_s() - began
             pause = BACKOFF_S if lived > BACKOFF_MOST_S else min(2 * pause, BACKOFF_MOST_S)
             await self._clock.sleep(pause)
@@ -233,22 +246,44 @@ class _Shard:
         )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
+        hearing = asyncio.create_task(self._end_when_silent(process))
         try:
-            process.stdin.write(shard_frames.setup(self._setup))
+            told = self._setup
+            process.stdin.write(shard_frames.setup(told))
             reader = Reader(self._clock)
             while frame := await shard_frames.read(process.stdout):
-                self._take(reader.said(frame), process.stdin)
-        except (ValueError, KeyError, TypeError) as error:
+                self._heard += 1
+                self._take(reader.said(frame), process.stdin, told)
+        except NONSENSE as error:
             log.error("polling process %d talks nonsense: %r", self.number, error)
         finally:
+            hearing.cancel()
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
-    def _take(self, said: Said, stdin: asyncio.StreamWriter) -> None:
+    async def _end_when_silent(self, process: asyncio.subprocess.Process) -> None:
+        """End a child that says nothing for long: it counts aloud every second.
+
+        Twice in a row, so that one look after we stood still ourselves, with its words unread, is
+        none at the child.
+        """
+        heard, silent = self._heard, 0
+        while silent < 2:
+            await self._clock.sleep(SILENT_S / 2)
+            silent = silent + 1 if self._heard == heard else 0
+            heard = self._heard
+        log.error("polling process %d says nothing any more", self.number)
+        with suppress(ProcessLookupError):
+            process.kill()
+
+    def _take(self, said: Said, stdin: asyncio.StreamWriter, told: Setup) -> None:
+        """Believe what the child said. Its first words mean that it has begun, as `told`."""
         if said.stats is not None:
             if self._stdin is None:
                 self._stdin = stdin
+                if self._setup is not told:  # read anew while it was starting
+                    self.adopt(self._setup)
                 self.ready.set()
             self._now = said.stats
             return

@@ -16,8 +16,11 @@ from pathlib import Path
 import uvloop
 
 from netopsd import garbage, logs
+from netopsd.clock import SystemClock
+from netopsd.core import ahead
 from netopsd.core.outcome import Beliefs
 from netopsd.errors import StoreBroken, StoreTooNew
+from netopsd.ports import Clock
 from netopsd.settings import Settings, load
 from netopsd.store.sqlite import SqliteStore
 
@@ -56,16 +59,24 @@ async def _started(settings: Settings, overrides: Sequence[str], record: Path | 
         closing.push_async_callback(store.close)
         async with asyncio.TaskGroup() as both:
             both.create_task(asyncio.to_thread(import_module, "netopsd.app"))
-            reading = both.create_task(_read(store))
+            reading = both.create_task(read(store, SystemClock()))
         from netopsd.app import Daemon
 
         return await Daemon(settings, store, overrides, record).run(reading.result())
 
 
-async def _read(store: SqliteStore) -> Beliefs:
-    beliefs = await store.open_and_load()
+async def read(store: SqliteStore, clock: Clock) -> Beliefs:
+    """Open the store and return what is believed, none of it later than now."""
+    now = clock.now()
+    beliefs = await store.open_and_load(now)
     log.debug("read %d alarms, %d tickets", len(beliefs.alarms), len(beliefs.tickets))
-    return beliefs
+    changed = ahead.put_back(beliefs, now)
+    if many := ahead.count(changed):
+        await store.hasten(now)
+        await store.commit([changed], ())
+        said = "the clock was ahead: %d beliefs were dated later than now; they are dated now"
+        log.warning(said, many)
+    return ahead.believed(beliefs, changed) if many else beliefs
 
 
 def leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:

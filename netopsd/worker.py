@@ -6,7 +6,8 @@ it died of fails and is not tried again; the others are done by the next child.
 
 `python -m netopsd.worker MODULE:FUNCTION LIMITS` is the child. FUNCTION(setup) returns the handler,
 a callable from job to answer. Frames on its standard input and output are four octets of length
-(big-endian) and JSON; secrets travel in the first frame, never in arguments or environment.
+(big-endian) and JSON, or nothing, which says that the next job is begun. Secrets travel in the
+first frame, never in arguments or environment.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from netopsd.errors import JobFailed
 from netopsd.ports import Clock
 
 _HEAD = 4
+_BEGUN = bytes(_HEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Limits:
 class _Job:
     frame: bytes
     answer: asyncio.Future[Mapping[str, Any]]
+    begun: bool = False  # by the present child
 
 
 class _Died(Exception):
@@ -102,6 +105,7 @@ class Worker:
         self._flying: deque[_Job] = deque()
         self._moved = asyncio.Event()
         self._answered = 0  # by the present child
+        self._stopped = False
         self.deaths = 0  # unplanned ends of a child, for the metrics
         self.pid: int | None = None
 
@@ -110,6 +114,8 @@ class Worker:
 
         Jobs asked while no child runs wait for one.
         """
+        if self._stopped:
+            raise JobFailed("the worker was stopped")
         frame = _frame(job)
         if len(frame) > self._limits.frame:
             raise JobFailed(f"a job of {len(frame)} octets is larger than a frame may be")
@@ -122,11 +128,14 @@ class Worker:
 
     async def run(self, setup: Mapping[str, Any]) -> None:
         """Keep a child alive until cancelled; then end it, and fail what waits."""
-        pause = self._limits.backoff_s
+        pause, self._stopped = self._limits.backoff_s, False
         try:
             while True:
                 began, self._answered = self._clock.mono_s(), 0
-                why = await self._life(setup)
+                try:
+                    why = await self._life(setup)
+                except OSError as error:  # no process, memory or descriptor left for one just now
+                    why = f"no worker process can be started: {error}"
                 if why:
                     self.deaths += 1
                     self._blame(why)
@@ -136,6 +145,7 @@ class Worker:
                     await self._clock.sleep(pause)
                     pause = min(2 * pause, self._limits.backoff_most_s)
         finally:
+            self._stopped = True
             for job in (*self._flying, *self._queue):
                 if not job.answer.done():
                     job.answer.set_exception(JobFailed("the worker was stopped"))
@@ -144,13 +154,15 @@ class Worker:
 
     def _blame(self, why: str) -> None:
         """Fail the job the child was at; put the others back in their order."""
-        if self._flying:
+        if self._flying and self._flying[0].begun:
             head = self._flying.popleft()
             if not head.answer.done():
                 head.answer.set_exception(JobFailed(why))
         self._put_back()
 
     def _put_back(self) -> None:
+        for job in self._flying:
+            job.begun = False
         self._queue.extendleft(reversed(self._flying))
         self._flying.clear()
 
@@ -212,6 +224,8 @@ class Worker:
             raise _Died("the worker process ended before it began") from error
         async with asyncio.timeout(self._limits.start_s):
             ready = await self._frame_from(process)
+        if ready is None:
+            raise _Died("the worker process answered nonsense")
         if "failed" in ready:
             raise _Died(f"the worker process could not begin: {ready['failed']}")
 
@@ -232,12 +246,10 @@ class Worker:
                 patience.begin()
             self._flying.append(job)
             handed += 1
-            process.stdin.write(job.frame)
             try:
+                process.stdin.write(job.frame)
                 await process.stdin.drain()
-            except ConnectionError:
-                if self._flying and self._flying[-1] is job:  # it never had this one
-                    self._queue.appendleft(self._flying.pop())
+            except (ConnectionError, RuntimeError):  # the latter is uvloop's word for a closed pipe
                 return
 
     async def _read(self, process: asyncio.subprocess.Process, patience: _Patience) -> None:
@@ -246,6 +258,9 @@ class Worker:
             said = await self._frame_from(process)
             if not self._flying:
                 raise _Died("the worker process answered unasked")
+            if said is None:
+                self._flying[0].begun = True
+                continue
             job = self._flying.popleft()
             self._answered += 1
             self._moved.set()
@@ -257,16 +272,17 @@ class Worker:
             else:
                 job.answer.set_result(said)
 
-    async def _frame_from(self, process: asyncio.subprocess.Process) -> Mapping[str, Any]:
+    async def _frame_from(self, process: asyncio.subprocess.Process) -> Mapping[str, Any] | None:
+        """Return what the child says next, None where that is an empty frame."""
         assert process.stdout is not None
         try:
             size = int.from_bytes(await process.stdout.readexactly(_HEAD), "big")
             if size > self._limits.frame:
                 raise _Died(f"the worker process answered {size} octets")
-            said = json.loads(await process.stdout.readexactly(size))
+            said = json.loads(await process.stdout.readexactly(size)) if size else None
         except (asyncio.IncompleteReadError, ConnectionError, ValueError, RecursionError) as error:
             raise _Died("the worker process ended, or answered nonsense") from error
-        if not isinstance(said, dict):
+        if size and not isinstance(said, dict):
             raise _Died("the worker process answered nonsense")
         return said
 
@@ -282,7 +298,11 @@ def _serve(handler: str, limits: Limits, source: BinaryIO, sink: BinaryIO) -> No
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     answer: Any = None
     while head := source.read(_HEAD):
-        job = json.loads(source.read(int.from_bytes(head, "big")))
+        body = source.read(int.from_bytes(head, "big"))
+        if answer is not None:
+            sink.write(_BEGUN)
+            sink.flush()
+        job = json.loads(body)
         _renew_processor_time(limits)
         try:
             if answer is None:

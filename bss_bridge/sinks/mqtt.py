@@ -25,7 +25,10 @@ from netopsd.ports import Message
 # About the message itself; any other reason code is about the broker or our rights there.
 _ITS_FAULT = frozenset({0x90, 0x95, 0x99})  # topic name invalid, packet too large, format invalid
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
-_OVER = frozenset({"alarm.cleared", "ticket.closed", "ticket.cancelled"})
+# What nothing is said of afterwards has no state: its retained topic would stay for ever.
+OVER = frozenset(
+    {"alarm.cleared", "outage.ended", "ticket.closed", "ticket.cancelled", "ticket.rejected"}
+)
 
 
 class MqttSink:
@@ -51,7 +54,7 @@ class MqttSink:
             topic = f"{root}/event/{message.topic.replace('.', '/')}"
             await link.tell(topic, octets, properties=about)
             if subject:
-                over = message.topic in _OVER
+                over = message.topic in OVER
                 family = message.topic.partition(".")[0]
                 state = f"{root}/state/{family}/{subject}"
                 await link.tell(state, b"" if over else octets, retain=True, properties=about)

@@ -161,8 +161,9 @@ def _raised(before: Alarm, pending: Alarm | None, sight: Sight, policy: Policy) 
     new.acked_by = new.root = new.maintenance = ""
     new.shelved_until = before.shelved_until
     new.shelved_by = before.shelved_by
-    new.flapping = flap.is_flapping(weight, before.flapping, policy)
+    new.flapping = flapping = flap.is_flapping(weight, before.flapping, policy)
     new.flap_weight = weight
+    new.announced = not (flapping or before.shelved_until)
     return copies.closed(new)
 
 
@@ -337,19 +338,29 @@ def hushed(alarm: Alarm) -> bool:
     return bool(alarm.root or alarm.flapping or alarm.shelved_until or alarm.maintenance)
 
 
-def _keep(world: World, alarm: Alarm, what: str, *, by: str, told: bool = False) -> None:
-    """Write a changed alarm with its line of history, and mark it for the stages after."""
+def _keep(world: World, alarm: Alarm, what: str, *, by: str) -> None:
+    """Write a changed alarm with its line of history, and mark it for the stages after.
+
+    Of each occurrence people hear "raised" once, when they first may, and "cleared" just where they
+    heard that. What is over is not told of again.
+    """
     if newer := world.told.get(alarm.key):
         world.told[alarm.key] = ()
         if newer.occurrence == alarm.occurrence:
             alarm = replace(alarm, count=max(newer.count, alarm.count))
+    if what == "raised" or what == "cleared":  # noqa: PLR1714  (a storm is made of these)
+        notice = what if alarm.announced else ""
+    elif alarm.phase is Phase.CLEARED or hushed(alarm):
+        notice = ""
+    elif alarm.announced:
+        notice = "changed"
+    else:  # nothing hushes it any more
+        alarm = replace(alarm, announced=True)
+        notice = "raised"
     world.alarms[alarm.key] = alarm
     world.touched.append(alarm.key)
     world.out.changes.append(copies.change(alarm, what, by))
-    # Who heard of an alarm before it was shelved must hear that it is over.
-    unheard = bool(alarm.root or alarm.maintenance) if what == "cleared" else hushed(alarm)
-    if not told and not unheard:
-        notice = what if what in ("raised", "cleared") else "changed"
+    if notice:
         world.out.notices.append(copies.notice(alarm, notice))
 
 
@@ -362,19 +373,34 @@ def explain(world: World, alarm: Alarm, root: str, at: datetime, why: str) -> No
             members = world.symptoms.get(old) or frozenset()
             world.symptoms[old] = members | {alarm.key} if change else members - {alarm.key}
     after = replace(alarm, root=root, why=why, changed_at=at)
-    over = alarm.phase is Phase.CLEARED  # people heard of it neither before nor now
-    _keep(world, after, "suppressed" if root else "unsuppressed", by="netopsd", told=over)
+    _keep(world, after, "suppressed" if root else "unsuppressed", by="netopsd")
 
 
 def hush(world: World) -> None:
-    """Take back what this input would tell of alarms that it has explained, or found planned."""
-    moved = world.out.alarms
-    world.out.notices[:] = [
+    """Take back what this input would tell of alarms that it has explained, or found planned.
+
+    Only where it would tell of their raise: who hears that must hear the rest.
+    """
+    moved, notices = world.out.alarms, world.out.notices
+    quiet = {
+        now.occurrence_id: now
+        for notice in notices
+        if isinstance(notice, AlarmNotice)
+        and notice.what == "raised"
+        and ((now := moved[notice.alarm.key]).root or now.maintenance)
+        and now.occurrence == notice.alarm.occurrence
+        and now.phase is Phase.ACTIVE
+    }
+    if not quiet:
+        return
+    for alarm in quiet.values():
+        world.alarms[alarm.key] = replace(alarm, announced=False)
+        if newer := world.told.get(alarm.key):
+            world.told[alarm.key] = replace(newer, announced=False)
+    notices[:] = [
         notice
-        for notice in world.out.notices
-        if not isinstance(notice, AlarmNotice)
-        or notice.what != "raised"
-        or not ((now := moved[notice.alarm.key]).root or now.maintenance)
+        for notice in notices
+        if not isinstance(notice, AlarmNotice) or notice.alarm.occurrence_id not in quiet
     ]
 
 

@@ -64,6 +64,7 @@ class Alarm:
     `key` is resource + alarm type id + qualifier and outlives clearing: a new raise is the same
     alarm with `occurrence` one higher. Acknowledging and shelving are axes of their own.
     `root` is the key of the alarm that explains this one ("" where it stands for itself).
+    `announced` outlives whatever hushes the alarm later: who heard of it must hear that it is over.
     """
 
     key: str
@@ -92,6 +93,7 @@ class Alarm:
     flap_at: datetime | None = None
     root: str = ""
     maintenance: str = ""  # name of the window it fell into
+    announced: bool = True  # people were told of this occurrence
 
     @property
     def occurrence_id(self) -> str:
@@ -239,6 +241,8 @@ class SlaPeriod:
     excused_s: float = 0.0
     burn_told: int = 0  # highest warning told, per cent
     tiers_broken: int = 0
+    broken_below: Decimal | None = None  # of the worst tier broken
+    credited: Decimal = Decimal(0)  # share of the fee that the tiers broken come to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +254,7 @@ class Violation:
     customer: str
     account: str
     period: str
-    tier: int  # 1 … ; tier n of Service.tiers
+    tier: int  # 1 … ; the n-th of the period: tier n of Service.tiers where they stayed the same
     below: Decimal
     credit_share: Decimal  # of the fee: what this tier adds to the tiers before it
     target: Decimal

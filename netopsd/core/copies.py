@@ -70,6 +70,7 @@ def opened(alarm: Alarm) -> Any:
     new.flap_at = alarm.flap_at
     new.root = alarm.root
     new.maintenance = alarm.maintenance
+    new.announced = alarm.announced
     return new
 
 

@@ -21,6 +21,7 @@ from netopsd.core.world import ResourceState, World
 
 # What makes a row of a table usable: column and value (RFC 2863, RFC 4273).
 UP_WHEN: tuple[tuple[str, float], ...] = (("ifOperStatus", 1.0), ("bgpPeerState", 6.0))
+CUT_OFF = "we were cut off"
 # From the states of the members: any one up carries a path; every path must be up.
 Verdict = tuple[State, datetime]
 
@@ -33,7 +34,7 @@ def observe(world: World, device: str, look: Look) -> None:
             continue
         missing.say(world, resource, why == missing.WHY, look.at)
         was = world.states.get(resource)
-        if was is None or was.state is not now:
+        if was is None or was.state is not now or was.why == CUT_OFF:
             world.states[resource] = ResourceState(now, look.at, look.at, why)
     settle_device(world, device, look.at)
 
@@ -47,6 +48,8 @@ def _state(world: World, resource: Resource, look: Look) -> tuple[State | None, 
     at = table.where.get(resource.row)
     if at is None:
         known = world.states.get(resource)
+        if known is not None and known.why == CUT_OFF:
+            known = None
         if known is None and not missing.known(world, resource):
             return State.UNKNOWN, "no such row"
         lost = known is None or known.state is not State.UNKNOWN
@@ -115,8 +118,10 @@ def settle(world: World, service: Service, at: datetime, *, now: bool = False) -
     if state is State.DOWN:
         outage = _suffer(world, service, outage, was.since, at)
     world.services[service.id] = replace(was, until=at, outage=outage.id if outage else "")
-    if outage is not None:
-        sla.judge(world, service, outage, (booked, at))
+    # Of a month with planned work less is left to be up in: what was down before weighs more.
+    evidence = outage or world.ended.get(service.id)
+    if evidence is not None:
+        sla.judge(world, service, evidence, (booked, at))
 
 
 def _first(world: World, service: Service, state: State, since: datetime) -> ServiceState | None:
@@ -146,8 +151,9 @@ def _fill_silence(
     if turned <= believed or was.state is State.UNKNOWN:
         return was
     sla.account(world, service, was.state, (was.until, believed))
-    _leave(world, service, was, State.UNKNOWN, believed)
-    return replace(was, state=State.UNKNOWN, since=believed, until=believed, outage="")
+    left = _leave(world, service, was, State.UNKNOWN, believed)
+    after = replace(was, state=State.UNKNOWN, since=believed, until=believed)
+    return replace(after, outage=left.id if left else "")
 
 
 def _verdict(world: World, service: Service, at: datetime) -> Verdict | None:
@@ -267,16 +273,28 @@ def _begin(world: World, service: Service, since: datetime) -> Outage:
 def _leave(
     world: World, service: Service, was: ServiceState, state: State, at: datetime
 ) -> Outage | None:
-    """Return the open outage; end it where the service is no longer down."""
+    """Return the open outage; end it where the service is no longer down.
+
+    That we are cut off ends no outage: nobody may be told that the service works again.
+    """
     outage = world.outages.get(was.outage) if was.outage else None
     if outage is None or state is State.DOWN:
         return outage
-    ended = replace(outage, ends=at)
-    world.outages[outage.id] = ended
+    if state is State.UNKNOWN and _cut_off(world, service):
+        return outage
+    unseen_s = (at - was.since).total_seconds() if was.state is State.UNKNOWN else 0.0
+    ended = replace(outage, ends=at, uncertainty_s=max(outage.uncertainty_s, unseen_s))
+    world.outages[outage.id] = world.ended[service.id] = ended
     sla.judge(world, service, ended, (was.until, at))
     if outage.told:
         _tell(world, service, ended, "ended", at)
     return None
+
+
+def _cut_off(world: World, service: Service) -> bool:
+    """Whether something the service rests on is unknown because we were cut off."""
+    states = (world.states.get(resource) for path in service.paths for resource in path)
+    return any(one is not None and one.why == CUT_OFF for one in states)
 
 
 def end(world: World, service: Service, was: ServiceState, at: datetime, why: str) -> None:

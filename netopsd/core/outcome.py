@@ -39,7 +39,7 @@ class TicketNotice:
     """A ticket was opened or moved."""
 
     ticket: Ticket
-    what: str  # opened | updated | resolved | reopened | closed | cancelled
+    what: str  # opened | updated | resolved | reopened | closed | cancelled | rejected
     at: datetime
     by: str = "netopsd"
     note: str = ""
@@ -170,9 +170,10 @@ class Outcome:
 class Beliefs:
     """What the store gives back at start: the latest value of everything that is not history.
 
-    Only outages still open, the periods of the current and previous month, tickets that are not
-    final, items of orders that have not ended, and alarms, orders and ordered services of any
-    state are loaded; history stays in the database.
+    Only outages still open, the periods of the current and previous month and the latest outage of
+    each service that was down in them, tickets that are not final, items of orders that have not
+    ended, and alarms, orders and ordered services of any state are loaded; history stays in the
+    database.
     """
 
     alarms: dict[str, Alarm] = field(default_factory=dict)

@@ -50,7 +50,8 @@ def answered(world: World, device: Device, batch: Batch) -> None:
 
 def cut_off(world: World) -> bool:
     """Whether we believe that it is we who are cut off: then any answer is news."""
-    return cause.active(world, ISOLATED_KEY) is not None
+    alarm = cause.active(world, ISOLATED_KEY)
+    return alarm is not None and not (alarm.flapping and world.raw.get(alarm.key) == Seen.GOOD)
 
 
 def beside(device: Device, batch: Batch) -> bool:
@@ -101,17 +102,20 @@ def missed(world: World, device: Device, batch: Batch) -> None:
     if beside(device, batch):
         _lost_beside(world, device, batch)
         return
+    # A look that saw nothing failed when it was begun, not when we gave up waiting.
+    began = batch.at - timedelta(seconds=batch.took_s)
+    rejoined = world.moments.get("rejoined")
+    if rejoined is not None and began < rejoined and batch.blind is Blind.UNREACHABLE:
+        return  # begun while we were cut off: that proves nothing
     was = world.devices.get(device.name) or DeviceState(name=device.name)
     if batch.blind is not Blind.UNREACHABLE:
         _refused(world, device, was, batch)
         return
-    # A look that saw nothing failed when it was begun, not when we gave up waiting.
-    first = was.first_missed_at or batch.at - timedelta(seconds=batch.took_s)
     state = replace(
         was,
         # Refusals before it were answers.
         missed=was.missed + 1 if was.reach is not Reach.ANSWERING else 1,
-        first_missed_at=first,
+        first_missed_at=was.first_missed_at or began,
         blind=batch.blind.value,
         reach=was.reach if was.reach is Reach.UNREACHABLE else Reach.SILENT,
         since=was.since if was.reach in (Reach.SILENT, Reach.UNREACHABLE) else batch.at,
@@ -121,14 +125,20 @@ def missed(world: World, device: Device, batch: Batch) -> None:
         _confirm(world, device, state, batch)
     else:
         _still_lost(world, state, batch)
-        cause.reconsider(world, device.name, batch.at, batch.at - timedelta(seconds=batch.took_s))
+        cause.reconsider(world, device.name, batch.at, began)
 
 
 def _still_lost(world: World, state: DeviceState, batch: Batch) -> None:
-    """Say again what rests on an unreachable device: after a restart nothing is known of it."""
-    resources = world.index.resources.get(state.name, ())
-    if any(world.states.get(resource) is None for resource in resources):
-        since = state.first_missed_at or batch.at
+    """Say again what rests on an unreachable device.
+
+    After a restart nothing is known of it; nor is once we were cut off, until a look fails anew.
+    """
+    known = [world.states.get(r) for r in world.index.resources.get(state.name, ())]
+    since = state.first_missed_at or batch.at
+    if cut_off(world):
+        if None in known:
+            outage.lose_device(world, state.name, State.UNKNOWN, since, batch.at, outage.CUT_OFF)
+    elif any(one is None or one.why == outage.CUT_OFF for one in known):
         why = "its device is unreachable"
         outage.lose_device(world, state.name, State.DOWN, since, batch.at, why)
 
@@ -174,7 +184,7 @@ def _confirm(world: World, device: Device, state: DeviceState, batch: Batch) -> 
     if state.missed < policy.unreachable_after or first is None:
         return
     alone = _nobody_answers(world, first)
-    if alone and _cut_off(world):
+    if cut_off(world) or (alone and _most_are_silent(world)):
         _isolate(world, device.name, first, batch.at)
         return
     patience = 2 * policy.unreachable_after
@@ -205,10 +215,8 @@ def _nobody_answers(world: World, since: datetime) -> bool:
     return answer is None or answer < since
 
 
-def _cut_off(world: World) -> bool:
+def _most_are_silent(world: World) -> bool:
     """Whether so many are silent that it must be we. One device says nothing of the others."""
-    if cause.active(world, ISOLATED_KEY) is not None:
-        return True
     devices = world.inventory.devices
     enough = max(world.inventory.policy.isolation_devices, (len(devices) + 1) // 2)
     lost = sum(
@@ -222,8 +230,8 @@ def _cut_off(world: World) -> bool:
 
 def _isolate(world: World, device: str, first: datetime, at: datetime) -> None:
     """It is we who are cut off: one alarm about ourselves, and nobody's outage."""
-    if cause.active(world, ISOLATED_KEY) is not None:
-        outage.lose_device(world, device, State.UNKNOWN, first, at, "we were cut off")
+    if cut_off(world):
+        outage.lose_device(world, device, State.UNKNOWN, first, at, outage.CUT_OFF)
         return
     count = len(world.inventory.devices)
     alarms.see(
@@ -240,19 +248,22 @@ def _isolate(world: World, device: str, first: datetime, at: datetime) -> None:
             source="self",
         ),
     )
+    # What was down before may be so still, or not: nobody has seen that since the last answer.
+    answer = world.moments.get("answer") or at
     for name, state in tuple(world.devices.items()):
-        if state.reach is Reach.SILENT and state.first_missed_at is not None:
-            since = state.first_missed_at
-            outage.lose_device(world, name, State.UNKNOWN, since, at, "we were cut off")
+        since = answer if state.reach is Reach.UNREACHABLE else state.first_missed_at
+        if state.reach in (Reach.SILENT, Reach.UNREACHABLE) and since is not None:
+            outage.lose_device(world, name, State.UNKNOWN, since, at, outage.CUT_OFF)
 
 
 def _end_isolation(world: World, at: datetime) -> None:
-    if cause.active(world, ISOLATED_KEY) is None:
+    if not cut_off(world):
         return
+    world.moments["rejoined"] = at
     sight = Sight(resource=OURSELVES, alarm=ISOLATED, why="devices answer again", at=at)
     alarms.see(world, Seen.GOOD, sight)
     for name, state in tuple(world.devices.items()):
-        if state.reach is Reach.SILENT:
+        if state.reach in (Reach.SILENT, Reach.UNREACHABLE):
             # Silence while we were cut off proves nothing: each device is judged afresh.
             world.devices[name] = replace(state, missed=0, first_missed_at=None)
 

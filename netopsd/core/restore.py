@@ -22,6 +22,10 @@ def restore(inventory: Inventory, beliefs: Beliefs | None = None) -> World:
     world.by_device.own = _keys_by((alarm.resource.device, alarm) for alarm in active)
     world.symptoms.own = _keys_by((alarm.root, alarm) for alarm in active if alarm.root)
     agenda.fill(world, _plans(world, active))
+    outages = world.outages.own
+    over = [one for one in outages.values() if one.ends is not None]
+    for one in sorted(over, key=lambda one: one.starts):
+        world.ended.own[one.service] = outages.pop(one.id)
     ticket_of = world.ticket_of.own
     for ticket in world.tickets.own.values():
         if ticket.status in FINAL:

@@ -21,6 +21,7 @@ from netopsd.core.values import replace
 from netopsd.core.world import World
 
 NINE = Decimal("0.000000001")
+MICRO = timedelta(microseconds=1)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,11 +45,17 @@ def month_of(zone: str, at: datetime) -> tuple[str, datetime, datetime]:
 
 
 def period_of(world: World, service: Service, at: datetime) -> SlaPeriod:
-    """Return the service's account of the month of `at`, opened where there is none yet."""
+    """Return the service's account of the month of `at`, opened where there is none yet.
+
+    Its bounds are those of the zone as it is now: where a customer moved, `at` may lie beyond the
+    month of the old one. What is booked stays where it is, and the name is that of the same month.
+    """
     name, starts, ends = month_of(service.zone, at)
     known = world.periods.get((service.id, name))
     if known is not None:
-        return known if known.target == service.target else replace(known, target=service.target)
+        if (known.starts, known.ends, known.target) == (starts, ends, service.target):
+            return known
+        return replace(known, starts=starts, ends=ends, target=service.target)
     return SlaPeriod(
         service=service.id, period=name, starts=starts, ends=ends, target=service.target
     )
@@ -93,18 +100,38 @@ def burn(service: Service, period: SlaPeriod) -> float:
     return period.down_s / budget
 
 
+def ahead_key(service: str) -> str:
+    """Name the number that says until when a service's time was booked ahead, in microseconds."""
+    return f"booked until|{service}"
+
+
+def micros(at: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (at - LONG_AGO) // MICRO
+
+
 def account(world: World, service: Service, state: State, span: tuple[datetime, datetime]) -> None:
-    """Book [span) as `state`, cut at months, maintenance and the service's own active time."""
+    """Book [span) as `state`, cut at months, maintenance and the service's own active time.
+
+    Where the clock was ahead some of it was booked before it came: no second is booked twice, but
+    what was unknown then is now booked as what it is.
+    """
     starts = max(span[0], service.active_from or LONG_AGO)
     ends = min(span[1], service.active_until or FOREVER)
+    ahead = LONG_AGO + (world.sequences.get(ahead_key(service.id)) or 0) * MICRO
     while starts < ends:
         period = period_of(world, service, starts)
-        until = min(ends, period.ends)
+        again = starts < ahead
+        until = min(ends, period.ends, ahead if again else ends)
         windows = maintenance.windows_of(world.inventory, service)
         excused = sum(
             (b - a for a, b in maintenance.excused(windows, starts, until)), timedelta()
         ).total_seconds()
         counted = (until - starts).total_seconds() - excused
+        starts = until
+        if again:
+            world.periods[service.id, period.period] = _known_at_last(period, state, counted)
+            continue
         world.periods[service.id, period.period] = replace(
             period,
             up_s=period.up_s + (counted if state is State.UP else 0.0),
@@ -112,13 +139,26 @@ def account(world: World, service: Service, state: State, span: tuple[datetime, 
             unknown_s=period.unknown_s + (counted if state is State.UNKNOWN else 0.0),
             excused_s=period.excused_s + excused,
         )
-        starts = until
+
+
+def _known_at_last(period: SlaPeriod, state: State, seconds: float) -> SlaPeriod:
+    """Return the account where so many seconds booked as unknown turn out to be `state`."""
+    moved = min(seconds, period.unknown_s) if state is not State.UNKNOWN else 0.0
+    return replace(
+        period,
+        up_s=period.up_s + (moved if state is State.UP else 0.0),
+        down_s=period.down_s + (moved if state is State.DOWN else 0.0),
+        unknown_s=period.unknown_s - moved,
+    )
 
 
 def judge(
     world: World, service: Service, outage: Outage, booked: tuple[datetime, datetime]
 ) -> None:
-    """Warn of the budget and record each promise now broken, in every month of [booked)."""
+    """Warn of the budget and record each promise now broken, in every month of [booked).
+
+    `outage` is the evidence: the one that goes on, or the latest one.
+    """
     starts, ends = booked
     while starts < ends:
         period = period_of(world, service, starts)
@@ -127,15 +167,19 @@ def judge(
 
 
 def _judge(world: World, service: Service, outage: Outage, period: SlaPeriod, at: datetime) -> None:
+    if period.down_s <= 0:
+        return
     base = _base(service, period)
     if base <= 0:
         return
     period = _warn(world, service, period, at)
     down = _exact(period.down_s)
-    for n, tier in enumerate(service.tiers, start=1):
-        if n <= period.tiers_broken or not base - down < base * tier.below:
+    for tier in service.tiers:
+        # By what it promises, not by its place: tiers may have changed since another was broken.
+        worse = period.broken_below is None or tier.below < period.broken_below
+        if not worse or not base - down < base * tier.below:
             continue
-        before = service.tiers[n - 2].credit if n > 1 else Decimal(0)
+        n, credited = period.tiers_broken + 1, max(period.credited, tier.credit)
         violation = Violation(
             id=f"{service.id}/{period.period}/tier-{n}",
             service=service.id,
@@ -144,7 +188,7 @@ def _judge(world: World, service: Service, outage: Outage, period: SlaPeriod, at
             period=period.period,
             tier=n,
             below=tier.below,
-            credit_share=tier.credit - before,
+            credit_share=credited - period.credited,
             target=period.target,
             availability=availability(service, period)[1],
             down_s=period.down_s,
@@ -156,7 +200,7 @@ def _judge(world: World, service: Service, outage: Outage, period: SlaPeriod, at
             samples_sha256=outage.samples_sha256,
             ticket=_ticket(world, outage),
         )
-        period = replace(period, tiers_broken=n)
+        period = replace(period, tiers_broken=n, broken_below=tier.below, credited=credited)
         world.out.violations[violation.id] = violation
         world.out.notices.append(
             ViolationNotice(violation=violation, outage=outage, zone=service.zone, at=at)

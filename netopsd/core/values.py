@@ -1,6 +1,6 @@
 """Frozen values with some fields other: `dataclasses.replace`, several times as fast.
 
-An alarm has twenty-seven fields and changes ten thousand times a second in a storm. What is frozen
+An alarm has near thirty fields and changes ten thousand times a second in a storm. What is frozen
 cannot be filled field by field, other than dearly; so a twin with the same slots that is not frozen
 is made, and then becomes the value.
 """

@@ -109,7 +109,8 @@ VOLATILE = (
     "running",  # (service, resource) → Meter, newer than the stored one
     "raw",  # key of a flapping alarm → "bad" or "good", as last seen
     "told",  # alarm key → active Alarm, told of more often than the stored one knows
-    "moments",  # name → datetime: "answer" (anyone's latest), "tick", "isolated" …
+    "moments",  # name → datetime: "answer" (anyone's latest), "tick", "rejoined" …
+    "ended",  # service → Outage, its latest one that is over
 )
 _stored = attrgetter(*STORED)
 _shelves = attrgetter(*STORED, *VOLATILE)
@@ -148,6 +149,7 @@ class World:
     raw: Shelf[str, str]
     told: Shelf[str, Alarm | tuple[()]]
     moments: Shelf[str, datetime]
+    ended: Shelf[str, Outage]
     out: Outcome = field(default_factory=Outcome)
     touched: list[str] = field(default_factory=list)  # alarms this input changed
 

@@ -18,7 +18,7 @@ from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs
 from netopsd.store import connect
 from netopsd.store.columns import Said, ask, columns, parts
-from netopsd.store.merge import ZONES_APART
+from netopsd.store.merge import MONTH, ZONES_APART
 from netopsd.store.shape import Shape, micros, plain
 from netopsd.store.shapes import (
     ALARMS,
@@ -50,16 +50,11 @@ class _Kept(NamedTuple):
     few: bool = False  # an index leads to them; else the whole table is gone through, in parts
 
 
-# Of SLA periods those of the newest month and of the one before it: whatever now is, and however
-# long nobody was looking.
-_SINCE = f"(SELECT max(starts) FROM sla_periods) - {round(ZONES_APART.total_seconds()) * 1_000_000}"
 _KEPT: dict[str, _Kept] = {
     "alarms": _Kept(ALARMS, attrgetter("key")),
     "tickets": _Kept(TICKETS, attrgetter("id"), f"status NOT IN ({_FINAL})"),
     "devices": _Kept(DEVICES, attrgetter("name")),
     "services": _Kept(SERVICES, attrgetter("service")),
-    "outages": _Kept(OUTAGES, attrgetter("id"), "ends IS NULL", few=True),
-    "periods": _Kept(PERIODS, attrgetter("service", "period"), f"ends >= {_SINCE}", few=True),
     "meters": _Kept(METERS, lambda meter: (meter.service, str(meter.resource))),
     "orders": _Kept(ORDERS, attrgetter("id")),
     "order_items": _Kept(
@@ -70,20 +65,46 @@ _KEPT: dict[str, _Kept] = {
     ),
     "ordered": _Kept(ORDERED, attrgetter("id")),
 }
+# The latest outage of a service that was down: the evidence, should its promise break yet.
+_EVIDENCE = (
+    "(SELECT id FROM outages AS one WHERE one.service = month.service ORDER BY starts DESC LIMIT 1)"
+)
 
 
-def load(connection: sqlite3.Connection, path: Path) -> Beliefs:
+def _kept(now: datetime | None) -> dict[str, _Kept]:
+    """Return what is read back. Of SLA periods those of the newest month and of the one before it.
+
+    That is so whatever now is, and however long nobody was looking; but where the clock was ahead
+    the newest month is one to come, and those of `now` are read, too.
+    """
+    newest = "SELECT max(starts) FROM sla_periods"
+    if now is not None:
+        newest = f"SELECT min(max(starts), {micros(now - MONTH)}) FROM sla_periods"
+    since = f"ends >= ({newest}) - {round(ZONES_APART.total_seconds()) * 1_000_000}"
+    outages = (
+        "id IN (SELECT id FROM outages WHERE ends IS NULL "
+        f"UNION SELECT {_EVIDENCE} FROM sla_periods AS month WHERE {since} AND down_s > 0)"
+    )
+    return {
+        **_KEPT,
+        "outages": _Kept(OUTAGES, attrgetter("id"), outages, few=True),
+        "periods": _Kept(PERIODS, attrgetter("service", "period"), since, few=True),
+    }
+
+
+def load(connection: sqlite3.Connection, path: Path, now: datetime | None = None) -> Beliefs:
     """Return the latest value of everything that is not history, in the order it was first kept.
 
     Raises StoreBroken for a row that says what no belief can. SQLite answers without Python's lock:
     beliefs are made of one part, in a thread of their own, while the next one is asked for.
     """
-    beliefs: dict[str, dict[Any, Any]] = {name: {} for name in _KEPT}
+    everything = _kept(now)
+    beliefs: dict[str, dict[Any, Any]] = {name: {} for name in everything}
     with connect.sane(path), _no_collection(), ThreadPoolExecutor(1, "beliefs") as maker:
         with _one_state(connection):
             making = [
                 maker.submit(_believe, kept, part, beliefs[name])
-                for name, kept in _KEPT.items()
+                for name, kept in everything.items()
                 for part in _asked(connection, kept)
             ]
             sequences = connection.execute("SELECT name, value FROM sequences").fetchall()

@@ -12,7 +12,7 @@ from netopsd.core.model import Event
 from netopsd.core.ordered import ENDED
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.ports import Message, Pending
-from netopsd.store.merge import ZONES_APART, merge
+from netopsd.store.merge import MONTH, ZONES_APART, merge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +49,29 @@ class MemoryStore:
 
     async def close(self) -> None: ...
 
-    async def load(self) -> Beliefs:
+    async def load(self, now: datetime | None = None) -> Beliefs:
         kept = self.kept
         newest = max((period.starts for period in kept.periods.values()), default=None)
+        if newest is not None and now is not None:
+            newest = min(newest, now - MONTH)
+        periods = {
+            key: period
+            for key, period in kept.periods.items()
+            if newest is not None and period.ends >= newest - ZONES_APART
+        }
+        latest: dict[str, str] = {}
+        for outage in sorted(kept.outages.values(), key=lambda outage: outage.starts):
+            latest[outage.service] = outage.id
+        evidence = {latest.get(p.service) for p in periods.values() if p.down_s > 0}
         return Beliefs(
             alarms=dict(kept.alarms),
             tickets={key: t for key, t in kept.tickets.items() if t.status not in FINAL},
             devices=dict(kept.devices),
             services=dict(kept.services),
-            outages={key: o for key, o in kept.outages.items() if o.ends is None},
-            periods={
-                key: period
-                for key, period in kept.periods.items()
-                if newest is not None and period.ends >= newest - ZONES_APART
+            outages={
+                key: o for key, o in kept.outages.items() if o.ends is None or o.id in evidence
             },
+            periods=periods,
             meters=dict(kept.meters),
             sequences=dict(kept.sequences),
             orders=dict(kept.orders),

@@ -9,6 +9,7 @@ from netopsd.core.outcome import Outcome
 
 # Zones are up to 26 hours apart: the newest month starts that much later in one than in another.
 ZONES_APART = timedelta(hours=48)
+MONTH = timedelta(days=31)  # the longest
 
 _KEYED = (
     "alarms",

@@ -120,6 +120,13 @@ def postpone(connection: sqlite3.Connection, id_: int, next_at: datetime, reason
     )
 
 
+def hasten(connection: sqlite3.Connection, now: datetime) -> None:
+    """Let every waiting message that is due later than `now` be due now."""
+    connection.execute(
+        "UPDATE outbox SET next_at = ?1 WHERE state = 'waiting' AND next_at > ?1", (micros(now),)
+    )
+
+
 def park(connection: sqlite3.Connection, id_: int, reason: str) -> None:
     """Take a waiting message out of its queue; the next of its stream moves up."""
     row = connection.execute(

@@ -90,7 +90,7 @@ class SqliteStore:
             self._thread = None
             raise
 
-    async def open_and_load(self) -> Beliefs:
+    async def open_and_load(self, now: datetime | None = None) -> Beliefs:
         """Do as `open`, then `load`, faster: the pages are looked at while the rows are read.
 
         Where either fails both are done anew, one after the other: what is wrong with a database is
@@ -98,12 +98,12 @@ class SqliteStore:
         """
         await self._open(checked=False)
         looking = asyncio.to_thread(connect.look, self.path, load.CURRENT)
-        looked, loaded = await asyncio.gather(looking, self.load(), return_exceptions=True)
+        looked, loaded = await asyncio.gather(looking, self.load(now), return_exceptions=True)
         if looked is None and isinstance(loaded, Beliefs):
             return loaded
         await self.close()
         await self.open()
-        return await self.load()
+        return await self.load(now)
 
     async def close(self) -> None:
         """Finish what was begun, fold the WAL into the database, free everything."""
@@ -114,9 +114,12 @@ class SqliteStore:
         self._thread.shutdown()
         self._thread = None
 
-    async def load(self) -> Beliefs:
-        """Return the beliefs as of the last commit. Raises StoreBroken."""
-        return await self._read(lambda connection: load.load(connection, self.path))
+    async def load(self, now: datetime | None = None) -> Beliefs:
+        """Return the beliefs as of the last commit. Raises StoreBroken.
+
+        `now` matters where the clock was ahead: SLA periods of its month are read in any case.
+        """
+        return await self._read(lambda connection: load.load(connection, self.path, now))
 
     async def commit(self, outcomes: Sequence[Outcome], messages: Sequence[Message]) -> None:
         """Write `outcomes` merged, and `messages`, in one transaction; return when it is durable.
@@ -180,6 +183,10 @@ class SqliteStore:
 
     async def retry(self, id: int, now: datetime) -> bool:
         return await self._write(lambda connection, _: outbox.retry(connection, id, now))
+
+    async def hasten(self, now: datetime) -> None:
+        """Let every waiting message that is due later than `now` be due now."""
+        await self._write(lambda connection, _: outbox.hasten(connection, now))
 
     async def pending(self, limit: int = 1000) -> Sequence[Pending]:
         return await self._read(lambda connection: outbox.waiting(connection, limit))

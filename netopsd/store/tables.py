@@ -72,6 +72,7 @@ class AlarmRow(Row, table=True):
     flap_at: int | None
     root: str
     maintenance: str
+    announced: bool
 
 
 class ChangeRow(Row, table=True):
@@ -189,6 +190,8 @@ class SlaPeriodRow(Row, table=True):
     excused_s: float
     burn_told: int
     tiers_broken: int
+    broken_below: str | None
+    credited: str
 
 
 class ViolationRow(Row, table=True):

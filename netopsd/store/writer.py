@@ -22,6 +22,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _CHECKPOINT_COMMITS = 500
+_MOST_PROOF = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,9 @@ class Writer:
     checkpoint_due: bool = False
     _rows_then: int = 0
     _commits_then: int = 0
+    _tight_since: int = 0  # commits then
+    _lifted: bool = False  # room was believed in again
+    _proof: int = 1  # commits while tight before room is believed in again
 
     def open(self, checked: bool = True) -> None:
         """Open, check and migrate. Raises StoreBroken and StoreTooNew, leaving nothing open.
@@ -189,17 +193,24 @@ class Writer:
         return done
 
     def _watch_room(self) -> None:
-        """Give the ballast up before the disk is full; lay it in again when there is room."""
+        """Give the ballast up before the disk is full; lay it in again when there is room.
+
+        There may be none where the ballast says so: it may have no size, and not every file system
+        gives what it promises. Commits prove it, twice as many each time that was wrong.
+        """
         if not self.health.tight:
             if self.ballast.tight():
                 self._give_up("the disk is nearly full")
-        elif self.ballast.lay():
+        elif self.health.commits - self._tight_since >= self._proof and self.ballast.lay():
             self._mark(tight=False)
+            self._lifted = True
             log.warning("%s: room again; history of traps is kept again", self.path)
 
     def _make_room(self, error: DiskFull) -> None:
         """Release the ballast; where it is gone already, wait a moment."""
         if not self.health.tight or self.ballast.held:
+            if self._lifted:
+                self._proof = min(2 * self._proof, _MOST_PROOF)
             self._give_up(str(error))
             return
         if not self.health.waiting:
@@ -210,6 +221,7 @@ class Writer:
 
     def _give_up(self, why: str) -> None:
         self.ballast.release()
+        self._tight_since = self.health.commits
         self._mark(tight=True)
         log.error("%s: %s: ballast released; traps are no longer kept as history", self.path, why)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -31,7 +31,7 @@ class ListStore:
 
     async def close(self) -> None: ...
 
-    async def load(self) -> Beliefs:
+    async def load(self, now: datetime | None = None) -> Beliefs:
         return Beliefs()
 
     async def commit(self, outcomes: Sequence[Outcome], messages: Sequence[Message]) -> None:

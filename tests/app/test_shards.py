@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 
 from collectors.snmp_poll import SnmpPoller
 from collectors.snmp_poll.settings import SnmpPollSettings, Target
@@ -18,6 +21,7 @@ from netopsd.clock import SystemClock
 from netopsd.core.fleet import Fleet, Grid, Member, Part, batches
 from netopsd.core.model import Batch, Blind, Clocks, Layout, Sweep, Table
 from netopsd.errors import CannotLook
+from netopsd.ports import Clock
 from netopsd.settings import load
 from netopsd.shards import Shards
 from tests.collectors.snmp_poll.agent import Agent, switch
@@ -30,10 +34,12 @@ def target(name: str, port: int) -> Target:
     return Target(name=name, address="127.0.0.1", port=port, credentials=credentials())
 
 
-async def with_shards(story: Callable[[Shards, Agent], Awaitable[None]]) -> None:
+async def with_shards(
+    story: Callable[[Shards, Agent], Awaitable[None]], clock: Clock | None = None
+) -> None:
     async with Agent(switch(4)) as agent:
         targets = {name: target(name, agent.port) for name in ("a", "b", "c", "d")}
-        shards = Shards(2, SETTINGS, TABLES, targets, SystemClock())
+        shards = Shards(2, SETTINGS, TABLES, targets, clock or SystemClock())
         await shards.start()
         try:
             await story(shards, agent)
@@ -43,11 +49,21 @@ async def with_shards(story: Callable[[Shards, Agent], Awaitable[None]]) -> None
 
 def children() -> list[int]:
     said = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    return [
-        int(pid)
-        for pid in said.split()
-        if b"shard_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    found = []
+    for pid in said.split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # gone meanwhile
+            if b"shard_child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
+
+
+async def seen(shards: Shards, device: str) -> Batch:
+    """Return a look at `device`, once its process is there again."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(CannotLook):
+                return await shards.poll(device)
+            await asyncio.sleep(0.05)
 
 
 def test_a_look_through_a_shard_is_the_look_itself() -> None:
@@ -81,14 +97,7 @@ def test_a_killed_process_says_nothing_of_its_devices_and_is_started_anew() -> N
             await shards.poll("a")
         assert blind.value.why is Blind.SKIPPED
         before = shards.stats().walks
-        async with asyncio.timeout(15):
-            while True:
-                try:
-                    again = await shards.poll("a")
-                    break
-                except CannotLook:
-                    await asyncio.sleep(0.05)
-        assert again.tables
+        assert (await seen(shards, "a")).tables
         assert shards.stats().walks >= before
 
     asyncio.run(with_shards(story))
@@ -103,6 +112,84 @@ def test_a_new_configuration_reaches_the_processes() -> None:
         assert (await shards.poll("e")).tables
 
     asyncio.run(with_shards(story))
+
+
+def test_a_process_that_could_not_be_started_is_started_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No descriptor, no memory, no process left: for now."""
+
+    async def story(shards: Shards, agent: Agent) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        former = children()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4, hard))  # what is open stays so
+        try:
+            for pid in former:
+                os.kill(pid, signal.SIGKILL)
+            async with asyncio.timeout(20):
+                while caplog.text.count("cannot be started") < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for name in "abcd":
+            assert (await seen(shards, name)).tables
+
+    asyncio.run(with_shards(story))
+
+
+def test_a_configuration_read_while_a_process_is_starting_reaches_it() -> None:
+    async def story(shards: Shards, agent: Agent) -> None:
+        before = children()
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while len(fresh := set(children()) - set(before)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for pid in fresh:  # still importing: they shall not get further for now
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(0.2)  # both are told what was known until now
+        await shards.retarget({name: target(name, agent.port) for name in "abcdef"}, TABLES)
+        for pid in fresh:
+            os.kill(pid, signal.SIGCONT)
+        for name in "abcdef":
+            assert (await seen(shards, name)).tables
+
+    asyncio.run(with_shards(story))
+
+
+def test_a_configuration_read_just_when_processes_died_is_the_next_ones() -> None:
+    async def story(shards: Shards, agent: Agent) -> None:
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        for _ in range(2000):  # at every moment of what follows
+            await shards.retarget({name: target(name, agent.port) for name in "ef"}, TABLES)
+            await asyncio.sleep(0)
+        for name in "ef":
+            assert (await seen(shards, name)).tables
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the daemon's
+        runner.run(with_shards(story))
+
+
+class Hurried(SystemClock):
+    """Waits an eighth of what it is asked to."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 8)
+
+
+def test_a_process_that_hangs_is_ended_and_another_one_looks() -> None:
+    async def story(shards: Shards, agent: Agent) -> None:
+        before = children()
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(CannotLook) as blind:
+            await shards.poll("a")
+        assert blind.value.why is Blind.SKIPPED
+        assert (await seen(shards, "a")).tables
+        assert not set(before) & set(children())
+
+    asyncio.run(with_shards(story, Hurried()))
 
 
 NINE = tuple("abcdefghi")

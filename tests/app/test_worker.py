@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
+import uvloop
 
 from netopsd.clock import SystemClock
 from netopsd.errors import JobFailed
@@ -32,7 +35,8 @@ def with_worker(story: Story, setup: dict[str, Any] | None = None, **limits: Any
             with suppress(asyncio.CancelledError):
                 await running
 
-    return asyncio.run(told())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the daemon's
+        return runner.run(told())
 
 
 async def failure(worker: Worker, **job: Any) -> str:
@@ -196,6 +200,24 @@ def test_a_child_that_cannot_begin_is_tried_again_and_again() -> None:
     with_worker(story, setup={"refuse": True})
 
 
+def test_a_child_that_cannot_be_started_is_started_later() -> None:
+    """No descriptor, no memory, no process left: for now."""
+
+    async def story(worker: Worker) -> None:
+        first = await worker.ask({"do": "echo"})
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4, hard))  # what is open stays so
+        try:
+            os.kill(first["pid"], signal.SIGKILL)
+            while worker.deaths < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert (await worker.ask({"do": "echo", "what": 1}))["did"] == 1
+
+    with_worker(story)
+
+
 def test_stopping_fails_what_waits_and_leaves_no_child() -> None:
     async def story() -> None:
         worker = Worker(HANDLER, SystemClock())
@@ -207,6 +229,8 @@ def test_stopping_fails_what_waits_and_leaves_no_child() -> None:
         with suppress(asyncio.CancelledError):
             await running
         assert "stopped" in await waiting
+        async with asyncio.timeout(10):
+            assert "stopped" in await failure(worker, do="echo")
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 

@@ -66,6 +66,27 @@ def test_tiers_broken_by_earlier_outages_do_not_use_up_this_incidents_cap() -> N
     assert price(terms, second_outage, given_before(terms, second_outage)).minor == 16000
 
 
+@pytest.mark.parametrize("more", [{}, {"minimum_credit": "200.00"}, {"monthly_cap": "160.00"}])
+@pytest.mark.parametrize(
+    "tiers",
+    [
+        [{"below": "0.99", "credit": "0.25"}],
+        [{"below": "0.9995", "credit": "0.20"}, {"below": "0.99", "credit": "0.25"}],
+        [{"below": "0.9995", "credit": "0.05"}, {"below": "0.99", "credit": "0.25"}],
+    ],
+)
+def test_what_was_given_by_earlier_terms_of_the_month_counts(
+    tiers: list[dict[str, str]], more: dict[str, object]
+) -> None:
+    """10 % were given, the terms changed, and now 25 % are reached: that is the sum."""
+    before = contract(**more)
+    now = contract(tiers=tiers, target=tiers[0]["below"], **more)
+    first = price(before, violation(1), given_before(before, violation(1)))
+    second = price(now, violation(2), given_before(now, violation(2)))
+    most = 16000 if "monthly_cap" in more else 37250
+    assert first.minor + second.minor == most
+
+
 @st.composite
 def contracts(draw: st.DrawFn) -> Contract:
     count = draw(st.integers(1, 6))

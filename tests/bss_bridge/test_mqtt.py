@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +13,23 @@ import pytest
 
 from bss_bridge.canonical import canonical
 from bss_bridge.settings import MqttSinkSettings
-from bss_bridge.sinks.mqtt import MqttSink, cloud_event
+from bss_bridge.sinks.mqtt import OVER, MqttSink, cloud_event
+from bss_bridge.tmforum import EVENT_TYPES
 from netopsd.broker import Heard, Link
 from netopsd.broker_settings import BrokerSettings
+from netopsd.core.beliefs import FINAL
 from netopsd.errors import Refused, TryLater
 from netopsd.ports import Message
 from tests.e2e.broker import Broker, free_port, running
 
 AT = datetime(2026, 11, 23, 10, tzinfo=UTC)
+ENDS = (
+    ("alarm.raised", "alarm.cleared"),
+    ("outage.started", "outage.ended"),
+    ("ticket.opened", "ticket.closed"),
+    ("ticket.opened", "ticket.cancelled"),
+    ("ticket.opened", "ticket.rejected"),
+)
 ACL = """user sink
 topic write allowed/#
 user reader
@@ -102,14 +112,24 @@ def test_each_message_is_an_event_and_the_latest_state_is_retained(tmp_path: Pat
 @pytest.mark.peer("mosquitto")
 def test_the_state_of_what_is_over_is_forgotten_by_the_broker(tmp_path: Path) -> None:
     async def story(sink: MqttSink, broker: Broker) -> None:
-        await sink.deliver(message())
-        await sink.deliver(message("ticket.opened", "k2", "TT-1"))
-        assert len(await retained(broker.port)) == 2
-        await sink.deliver(message("alarm.cleared", "k3"))
-        await sink.deliver(message("ticket.closed", "k4", "TT-1"))
+        for n, (begins, _) in enumerate(ENDS):
+            await sink.deliver(message(begins, f"begins-{n}", f"it-{n}"))
+        assert len(await retained(broker.port)) == len(ENDS)
+        for n, (_, ends) in enumerate(ENDS):
+            await sink.deliver(message(ends, f"ends-{n}", f"it-{n}"))
         assert await retained(broker.port) == {}
 
     with_sink(tmp_path, story)
+
+
+def test_whatever_is_documented_to_end_leaves_no_state_behind() -> None:
+    """An ending that is not known to be one leaves a retained topic for each thing that ended."""
+    text = (Path(__file__).parents[2] / "bss_bridge" / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(alarm|ticket|outage)\.([a-z|]+)`", text.partition("## Topics")[2])
+    topics = {f"{family}.{word}" for family, words in named for word in words.split("|")}
+    assert {one for pair in ENDS for one in pair} <= topics <= set(EVENT_TYPES)
+    final = {f"ticket.{status}" for status in FINAL}
+    assert {"alarm.cleared", "outage.ended"} | final == OVER == {ends for _, ends in ENDS}
 
 
 @pytest.mark.e2e

@@ -17,6 +17,7 @@ def restarted(net: Net, changed: Inventory | None = None) -> Net:
     """
     inventory = changed or net.world.inventory
     stored = {name: dict(getattr(net.world, name).own) for name in STORED}
+    stored["outages"] |= {outage.id: outage for outage in net.world.ended.own.values()}
     again = Net(inventory, restore(inventory, Beliefs(**stored)))
     again.at = net.at
     again.octets = net.octets

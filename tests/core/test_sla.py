@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netopsd.core import maintenance, sla
-from netopsd.core.beliefs import SlaPeriod, State
-from netopsd.core.inventory import Window
-from netopsd.core.model import Resource
+from netopsd.core.beliefs import Outage, SlaPeriod, State
+from netopsd.core.inventory import Tier, Window
+from netopsd.core.model import Reconfigured, Resource
 from netopsd.core.outcome import BudgetNotice, OutageNotice, ViolationNotice
 from netopsd.core.restore import restore
 from tests.core.network import T0, Net, Ports, gold, inventory, port
+from tests.core.test_restart import restarted
 
 
 def test_a_month_has_as_many_hours_as_the_customers_clocks_say() -> None:
@@ -103,6 +104,42 @@ def test_every_second_is_booked_exactly_once(
         at, total = until, total + length
     booked = sum(p.up_s + p.down_s + p.unknown_s + p.excused_s for _, p in world.periods.items())
     assert booked == pytest.approx(total)
+
+
+MILD, BAD = ("0.999", "0.10"), ("0.99", "0.25")
+
+
+@pytest.mark.parametrize(
+    ("at_first", "then", "shares"),
+    [
+        ((MILD, BAD), (MILD, BAD), ["0.10", "0.15"]),
+        ((MILD, BAD), (BAD,), ["0.10", "0.15"]),  # the second place became the first
+        ((MILD, BAD), (("0.9995", "0.05"), MILD, BAD), ["0.10", "0.15"]),
+        ((MILD,), (MILD, BAD), ["0.10", "0.15"]),
+        ((MILD, BAD), (("0.9995", "0.05"), MILD), ["0.10"]),
+        ((MILD,), (("0.99", "0.05"),), ["0.10", "0.00"]),  # broken, and paid for already
+    ],
+)
+def test_a_contract_changed_in_mid_month_loses_no_credit_and_gives_none_twice(
+    at_first: tuple[tuple[str, str], ...],
+    then: tuple[tuple[str, str], ...],
+    shares: list[str],
+) -> None:
+    """An hour of a month breaks the mild promise, ten hours the bad one."""
+    base = inventory({"gw": []}, services=[SERVICE])
+    world = restore(base)
+    at = T0
+    for hours, tiers in ((1, at_first), (1, then), (10, then)):
+        promised = tuple(Tier(below=Decimal(b), credit=Decimal(c)) for b, c in tiers)
+        service = replace(SERVICE, tiers=promised)
+        until = at + timedelta(hours=hours)
+        sla.account(world, service, State.DOWN, (at, until))
+        outage = Outage(id="o", service="s1", starts=T0)
+        sla.judge(world, service, outage, (at, until))
+        at = until
+    found = [n.violation for n in world.out.notices if isinstance(n, ViolationNotice)]
+    assert [violation.credit_share for violation in found] == [Decimal(share) for share in shares]
+    assert len({violation.id for violation in found}) == len(found)
 
 
 def test_overlapping_windows_are_counted_once() -> None:
@@ -205,3 +242,115 @@ def test_time_nobody_looked_is_unknown() -> None:
     unknown = {k[0]: p.unknown_s for k, p in net.world.periods.items()}
     assert all(3000 < s < 3600 for s in unknown.values())
     assert all(p.down_s == 0 for _, p in net.world.periods.items())
+
+
+def moved(net: Net, zone: str) -> None:
+    """The customer moves: the same service, in another zone, by a reload."""
+    before = net.world.inventory
+    services = {name: replace(s, zone=zone) for name, s in before.services.items()}
+    net.say(Reconfigured(at=net.at, inventory=replace(before, services=services)))
+
+
+def booked(net: Net) -> dict[str, float]:
+    periods = [period for _, period in net.world.periods.items()]
+    return {p.period: p.up_s + p.down_s + p.unknown_s + p.excused_s for p in periods}
+
+
+def around_the_end_of_november(zone: str) -> Net:
+    """Two hours of good looks around midnight in Kolkata, which is 18:30 UTC."""
+    service = replace(gold("s1", [port("pe1", "p1")]), zone=zone)
+    net = Net(inventory({"pe1": ()}, services=[service]))
+    net.at = datetime(2026, 11, 30, 17, 30, tzinfo=UTC)
+    for _ in range(240):
+        net.up("pe1", "p1")
+        net.wait(30)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("Asia/Kolkata", "America/New_York"),
+        ("America/New_York", "Asia/Kolkata"),
+        ("Asia/Kolkata", "Pacific/Apia"),
+    ],
+)
+def test_a_customer_who_moves_between_two_midnights_is_booked_every_second_once(
+    here: str, there: str
+) -> None:
+    net = around_the_end_of_november(here)
+    moved(net, there)
+    month = sla.period_of(net.world, net.world.inventory.services["s1"], net.at)
+    assert month.starts <= net.at < month.ends, "or booking would never come to its end"
+    for _ in range(1440):
+        net.up("pe1", "p1")
+        net.wait(30)
+    net.up("pe1", "p1")
+    began = datetime(2026, 11, 30, 17, 30, tzinfo=UTC)
+    known = net.world.services["s1"]
+    assert known.until >= net.at - timedelta(seconds=30)
+    assert sum(booked(net).values()) == pytest.approx((known.until - began).total_seconds())
+    december = net.world.periods["s1", "2026-12"]
+    assert (december.starts, december.ends) == sla.month(there, 2026, 12)
+
+
+def test_a_customer_who_moves_west_goes_on_in_the_month_that_began_again() -> None:
+    net = around_the_end_of_november("Asia/Kolkata")
+    before = booked(net)
+    assert before == {"2026-11": pytest.approx(3600.0), "2026-12": pytest.approx(3600.0 - 30)}
+    moved(net, "America/New_York")
+    for _ in range(120):
+        net.up("pe1", "p1")
+        net.wait(30)
+    after = booked(net)
+    assert after["2026-12"] == pytest.approx(before["2026-12"], abs=30)
+    assert after["2026-11"] > before["2026-11"] + 3500
+
+
+def forty_minutes_down_and_then_planned_work() -> Net:
+    """Within what is allowed of the month; not of what ten days of planned work leave of it."""
+    base = inventory({"gw": ()}, services=[gold("s1", [port("gw", "p1")])], interval_s=300)
+    work = Window(
+        name="move",
+        starts=datetime(2026, 11, 10, tzinfo=UTC),
+        ends=datetime(2026, 11, 20, tzinfo=UTC),
+        services=frozenset({"s1"}),
+    )
+    net = Net(replace(base, windows=(work,)))
+    net.at = datetime(2026, 10, 31, 23, tzinfo=UTC)
+    net.up("gw", "p1")
+    while net.at < datetime(2026, 11, 9, tzinfo=UTC):
+        net.wait(300)
+        down = 0 < (net.at - datetime(2026, 11, 2, 10, tzinfo=UTC)).total_seconds() <= 2400
+        net.look("gw", Ports({"p1": 2 if down else 1}))
+    return net
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_downtime_weighs_more_in_a_month_of_planned_work_and_the_promise_breaks_once(
+    stopped: bool,
+) -> None:
+    net = forty_minutes_down_and_then_planned_work()
+    assert net.notices(ViolationNotice) == []
+    told = net.outcomes
+    for day in range(10, 30):
+        if stopped:
+            net = restarted(net)
+            net.outcomes = told
+        while net.at.day < day:
+            net.wait(300)
+            net.up("gw", "p1")
+    (notice,) = net.notices(ViolationNotice)
+    assert isinstance(notice, ViolationNotice)
+    found = notice.violation
+    assert found.id == "s1/2026-11/tier-1"
+    assert (
+        datetime(2026, 11, 12, tzinfo=UTC) < found.detected_at < datetime(2026, 11, 13, tzinfo=UTC)
+    )
+    assert found.availability < found.below
+    assert found.outage_starts.date().isoformat() == "2026-11-02", "its evidence is that outage"
+    assert found.outage == notice.outage.id
+    assert found.alarms
+    assert len(found.samples_sha256) == 64
+    burns = [n.burn for n in net.notices(BudgetNotice)]  # type: ignore[attr-defined]
+    assert burns == [50, 80, 100]

@@ -261,6 +261,34 @@ class StoreContract:
             assert list(beliefs.tickets) == ["TT-000001"]
             assert list(beliefs.outages) == ["s@2"]
             assert list(beliefs.periods) == [("s", "2026-10"), ("s", "2026-11")]
+            for now in (months[-2], later(3600)):
+                read = (await store.load(now)).periods
+                assert {("s", "2026-10"), ("s", "2026-11")} <= read.keys()
+            at_the_first = await store.load(datetime(2026, 9, 20, tzinfo=UTC))
+            assert len(at_the_first.periods) == 3, "the clock was ahead: also those of that day"
+
+        self.told(tmp_path, story)
+
+    def test_the_latest_outage_of_a_service_that_was_down_is_read_back_as_evidence(
+        self, tmp_path: Any
+    ) -> None:
+        def period(service: str, month: int, down_s: float) -> SlaPeriod:
+            starts, ends = (datetime(2026, month + n, 1, tzinfo=UTC) for n in (0, 1))
+            name, target = f"2026-{month:02}", Decimal("99.9")
+            return SlaPeriod(
+                service=service, period=name, starts=starts, ends=ends, target=target, down_s=down_s
+            )
+
+        periods = [period(*of) for of in (("s", 11, 9.0), ("never", 11, 0.0), ("long-ago", 8, 9.0))]
+        outages = [
+            Outage(id=f"{name}@{n}", service=name, starts=later(n), ends=later(n + 9))
+            for name, n in (("s", 20), ("s", 40), ("s", 0), ("never", 20), ("long-ago", 20))
+        ]
+
+        async def story(store: Both) -> None:
+            kept = {(p.service, p.period): p for p in periods}
+            await store.commit([Outcome(outages={o.id: o for o in outages}, periods=kept)], [])
+            assert list((await store.load()).outages) == ["s@40"]
 
         self.told(tmp_path, story)
 

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from sqlmodel import AutoString
 
+from netopsd.core.beliefs import Alarm
 from netopsd.errors import StoreBroken, StoreTooNew
 from netopsd.store import connect, migrations
 from netopsd.store.migrations import STEPS, Step, layout, migrate, statements, version
 from netopsd.store.read import Reader
+from netopsd.store.shape import micros
+from netopsd.store.shapes import ALARMS
 from netopsd.store.sqlite import SqliteStore
 from netopsd.store.tables import Row
 from tests.store.contract import alarm, message, ticket, usage
@@ -105,6 +108,76 @@ def test_a_database_of_version_1_is_brought_up_to_date_with_all_it_holds(tmp_pat
     assert Reader(f"sqlite:///{path}").usage() == [usage()]
 
 
+def test_who_was_told_of_the_alarms_of_version_2_is_read_from_their_history(
+    tmp_path: Path,
+) -> None:
+    """An alarm found planned or explained after it was told must be told to be over."""
+    path = older(tmp_path)
+    key = "osl-gw1/if/ge-0/0/1!link-down"
+    lines = {
+        "stands for itself": ({}, ()),
+        "shelved": ({"shelved_until": alarm().since}, ()),
+        "planned at once": ({"maintenance": "work"}, (("maintenance", 0),)),
+        "planned later": ({"maintenance": "work"}, (("maintenance", 300),)),
+        "explained at once": ({"root": key}, (("suppressed", 0),)),
+        "explained later": ({"root": key}, (("suppressed", 60), ("acked", 90))),
+        "explained at once, then seen": ({"root": key}, (("suppressed", 0), ("acked", 9))),
+    }
+    with closing(connect.writer(path)) as connection:
+        migrate(connection, path, STEPS[:2])
+        for name, (what, marks) in lines.items():
+            one = alarm(name, **what)
+            _alarm_of_version_2(connection, one)
+            for mark, after_s in marks:
+                at = micros(one.raised_at or one.since) + after_s * 1_000_000
+                connection.execute(
+                    "INSERT INTO alarm_changes (alarm, occurrence, at, what, by, why, severity)"
+                    " VALUES (?, ?, ?, ?, 'netopsd', '', 'major')",
+                    (one.key, one.occurrence, at, mark),
+                )
+            connection.execute(  # what was so in another occurrence says nothing
+                "INSERT INTO alarm_changes (alarm, occurrence, at, what, by, why, severity)"
+                " VALUES (?, 0, ?, 'maintenance', 'netopsd', '', 'major')",
+                (one.key, micros(one.changed_at) + 1),
+            )
+        assert migrate(connection, path) == STEPS[-1].version
+        told = connection.execute("SELECT resource_device FROM alarms WHERE announced").fetchall()
+    assert {name for (name,) in told} == {
+        "osl-gw1",
+        *("stands for itself", "shelved", "planned later", "explained later"),
+    }
+
+
+def test_which_tiers_of_version_2_were_broken_is_read_from_their_violations(tmp_path: Path) -> None:
+    path = older(tmp_path)
+    with closing(connect.writer(path)) as connection:
+        migrate(connection, path, STEPS[:2])
+        for service in ("kept", "broken"):
+            connection.execute(
+                "INSERT INTO sla_periods VALUES (?, '2026-11', 0, 1, '0.999', 0, 0, 0, 0, 0, 2)",
+                (service,),
+            )
+        for n, below, share in ((1, "0.999", "0.10"), (2, "0.99", "0.15")):
+            connection.execute(
+                "INSERT INTO violations VALUES (?, 'broken', '', '', '2026-11', ?, ?, ?, '0.999',"
+                " '0.98', 0, 0, 0, '', 0, '[]', '', '')",
+                (f"broken/2026-11/tier-{n}", n, below, share),
+            )
+        migrate(connection, path)
+        found = connection.execute("SELECT service, broken_below, credited FROM sla_periods")
+        assert set(found) == {("kept", None, "0"), ("broken", "0.99", "0.25")}
+
+
+def _alarm_of_version_2(connection: sqlite3.Connection, alarm: Alarm) -> None:
+    names = [column.name for column in ALARMS.columns if column.name != "announced"]
+    (row,) = ALARMS.rows([alarm])
+    values = dict(zip((column.name for column in ALARMS.columns), row, strict=True))
+    connection.execute(
+        f"INSERT INTO alarms ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+        [values[name] for name in names],
+    )
+
+
 def test_a_second_step_is_applied_once_and_in_one_piece(tmp_path: Path) -> None:
     path = older(tmp_path)
     applied: list[int] = []
@@ -181,7 +254,9 @@ def test_an_older_program_refuses_a_newer_database_and_leaves_it_alone(tmp_path:
         migrate(connection, path, (*STEPS, wide()))
     before = path.read_bytes()
     for refused in (opened(path), lambda: Reader(f"sqlite:///{path}").alarms()):
-        with pytest.raises(StoreTooNew, match=r"schema version 3; this netopsd knows up to 2"):
+        known = STEPS[-1].version
+        said = f"schema version {known + 1}; this netopsd knows up to {known}"
+        with pytest.raises(StoreTooNew, match=said):
             refused()
     assert path.read_bytes() == before
 
@@ -193,9 +268,9 @@ def opened(path: Path) -> Callable[[], Any]:
 
 def test_a_schema_that_is_not_what_its_version_says_is_refused(tmp_path: Path) -> None:
     path = older(tmp_path)
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(connect.writer(path)) as connection:
+        migrate(connection, path)
         connection.execute("ALTER TABLE alarms DROP COLUMN why")
-        connection.commit()
     with pytest.raises(StoreBroken, match=r"alarms .*lacks \['why'\]"):
         opened(path)()
 

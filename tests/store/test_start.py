@@ -8,17 +8,20 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from netopsd.clock import ManualClock
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.errors import StoreBroken
 from netopsd.ports import Message
+from netopsd.start import read
 from netopsd.store import connect
 from netopsd.store.load import CURRENT
 from netopsd.store.sqlite import SqliteStore
-from tests.store.contract import alarm, message, raised
+from tests.store.contract import T0, alarm, later, message, raised
 
 
 def at(where: Path) -> SqliteStore:
@@ -44,7 +47,7 @@ def test_opening_and_loading_at_once_believes_and_says_what_one_after_the_other_
     believed, refused = str(at_once(tmp_path)), 0
     assert believed == str(in_turn(tmp_path))
     assert "gw99" in believed
-    for _ in range(40):
+    for _ in range(60):
         damaged = bytearray(whole)
         where = dice.randrange(len(damaged))
         damaged[where : where + 64] = dice.randbytes(len(damaged[where : where + 64]))
@@ -113,3 +116,30 @@ def test_a_start_imports_nothing_of_sqlalchemy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[0] == "[]"
+
+
+def test_what_was_noted_while_the_clock_was_ahead_is_dated_now_once_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    to_come = T0 + timedelta(days=90)
+    wrong = alarm("gw1", since=to_come, raised_at=to_come, changed_at=to_come)
+    right = alarm("gw2", since=T0, raised_at=T0, changed_at=T0)
+    messages = [message(1, at=to_come), message(2, at=T0)]
+    committed(at(tmp_path), raised(wrong, right), messages)
+    clock = ManualClock(later(60))
+
+    async def start() -> tuple[Beliefs, int]:
+        store = at(tmp_path)
+        try:
+            return await read(store, clock), len(await store.due("office", clock.now(), 10))
+        finally:
+            await store.close()
+
+    for _ in range(2):
+        beliefs, due = asyncio.run(start())
+        found = beliefs.alarms[wrong.key]
+        assert (found.raised_at, found.changed_at) == (later(60), later(60))
+        assert beliefs.alarms[right.key] == right
+        assert due == 2, "what is to be told waits no longer either"
+    said = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert said == ["the clock was ahead: 1 beliefs were dated later than now; they are dated now"]
