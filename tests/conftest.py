@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 
 import pytest
 from hypothesis import settings
+
+from tests.patience import Policy
 
 PACKAGES = {
     "snmpd": "snmpd",
@@ -28,6 +31,7 @@ PACKAGES = {
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=400, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS", "quick"))
+asyncio.set_event_loop_policy(Policy())  # no time-out overtakes an answer that is there
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 # Files whose tests take minutes together, the longest first: begun last, one of several processes

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-import apscheduler.schedulers.base
 import pytest
 
 from netopsd import turns
-from netopsd.clock import SystemClock
 from netopsd.core.inventory import Device
 from netopsd.turns import Turn, Turns, begin_of, phase_of, phases
+from tests.app.machine import Machine, clock
 
 INTERVAL_S = 0.6
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, machine: type[Machine]) -> None:
+    """Six phases an interval, four intervals a round, and no second is waited for."""
+    monkeypatch.setattr(turns, "PHASES_PER_S", 10)
+    monkeypatch.setattr(turns, "ROUND_S", 2.3)
 
 
 def fleet(count: int, interval_s: float = INTERVAL_S) -> dict[str, Device]:
@@ -28,45 +32,38 @@ def fleet(count: int, interval_s: float = INTERVAL_S) -> dict[str, Device]:
 def taken(
     seconds: float,
     every_s: float,
-    do: Callable[[Turns], None] = lambda turns: None,
-    clock: SystemClock | None = None,
+    do: Callable[[Turns, float], None] = lambda turns, passed_s: None,
 ) -> dict[str, list[float]]:
     """Return when each device had its turns, `do` being done every so often meanwhile."""
     at: dict[str, list[float]] = defaultdict(list)
+    loop = Machine.loop
+    began = loop.time()
 
     def take(turn: Turn) -> None:
-        now = time.monotonic()
+        now = loop.time()
         if not at[turn.names[0]]:
             assert abs(now - turn.due_s) < INTERVAL_S / 2
         for name in turn.names:
-            at[name].append(now)
+            at[name].append(now - began)
 
     async def go() -> None:
-        made = Turns(clock or SystemClock(), take)
+        made = Turns(clock(), take)
         made.start()
         made.follow(fleet(40))
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while loop.time() < began + seconds:
             await asyncio.sleep(every_s)
-            do(made)
+            do(made, loop.time() - began)
         made.stop()
         count = sum(map(len, at.values()))
         await asyncio.sleep(INTERVAL_S)
         assert sum(map(len, at.values())) == count, "stopped is stopped"
 
-    asyncio.run(go())
+    loop.play(go())
     return at
 
 
 def gaps(at: dict[str, list[float]]) -> list[float]:
     return [two - one for times in at.values() for one, two in itertools.pairwise(times)]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six phases an interval, four intervals a round."""
-    monkeypatch.setattr(turns, "PHASES_PER_S", 10)
-    monkeypatch.setattr(turns, "ROUND_S", 2.3)
 
 
 def test_every_device_has_a_turn_once_an_interval_and_not_all_at_once() -> None:
@@ -82,65 +79,51 @@ def test_every_device_has_a_turn_once_an_interval_and_not_all_at_once() -> None:
 
 def test_a_reload_moves_nobodys_turn() -> None:
     """However often SIGHUP comes, a device is looked at once an interval."""
-    at = taken(4.0, 0.07, lambda turns: turns.follow(fleet(40)))
+    at = taken(4.0, 0.07, lambda turns, _: turns.follow(fleet(40)))
 
     assert len(at) == 40
     assert all(0.2 * INTERVAL_S < gap < 1.8 * INTERVAL_S for gap in gaps(at))
     assert sum(gaps(at)) / len(gaps(at)) == pytest.approx(INTERVAL_S, rel=0.05)
 
 
-class Machine(datetime):
-    """The machine's clock, as APScheduler and we read it, and as somebody sets it."""
-
-    ahead = timedelta()
-
-    @classmethod
-    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-        return datetime.now(tz) + cls.ahead
+# When in a round it happens makes a difference; none takes any time here.
+at_any_time = pytest.mark.parametrize("when_s", [1.0, 1.3, 1.6, 1.9, 2.2, 2.5, 2.8, 3.1, 3.4])
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> type[Machine]:
-    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Machine)
-    monkeypatch.setattr(Machine, "ahead", timedelta())
-    return Machine
+@at_any_time
+def test_a_machine_whose_clock_is_set_back_looks_on(when_s: float) -> None:
+    def set_back(_: Turns, passed_s: float) -> None:
+        if passed_s > when_s:
+            Machine.ahead = timedelta(hours=-1)
 
-
-def test_a_machine_whose_clock_is_set_back_looks_on(machine: type[Machine]) -> None:
-    began = time.monotonic()
-
-    def set_back(_: Turns) -> None:
-        if time.monotonic() - began > 1.2:
-            machine.ahead = timedelta(hours=-1)
-
-    at = taken(4.0, 0.1, set_back, SystemClock(lambda: machine.now(UTC)))
+    at = taken(7.0, 0.1, set_back)
 
     assert max(gaps(at)) < 2.5 * INTERVAL_S
-    assert all(times[-1] > began + 4.0 - 1.5 * INTERVAL_S for times in at.values())
+    assert all(times[-1] > 7.0 - 1.5 * INTERVAL_S for times in at.values())
 
 
-def test_a_machine_whose_clock_is_set_forward_leaves_nobody_out(machine: type[Machine]) -> None:
-    began = time.monotonic()
+@at_any_time
+def test_a_machine_whose_clock_is_set_forward_leaves_nobody_out(when_s: float) -> None:
+    def set_forward(_: Turns, passed_s: float) -> None:
+        if passed_s > when_s:
+            Machine.ahead = timedelta(seconds=1)
 
-    def set_forward(_: Turns) -> None:
-        if time.monotonic() - began > 2.2:
-            machine.ahead = timedelta(seconds=1)
-
-    at = taken(6.0, 0.1, set_forward, SystemClock(lambda: machine.now(UTC)))
+    at = taken(7.0, 0.1, set_forward)
 
     assert max(gaps(at)) < 1.8 * INTERVAL_S
     assert min(gaps(at)) > 0.2 * INTERVAL_S
 
 
-def test_turns_missed_while_the_loop_stood_still_are_taken_once() -> None:
+@at_any_time
+def test_turns_missed_while_the_loop_stood_still_are_taken_once(when_s: float) -> None:
     stood = []
 
-    def stand_still(_: Turns) -> None:
-        if not stood:
-            stood.append(time.monotonic())
-            time.sleep(5 * INTERVAL_S)
+    def stand_still(_: Turns, passed_s: float) -> None:
+        if passed_s > when_s and not stood:
+            stood.append(passed_s)
+            Machine.loop.skip(5 * INTERVAL_S)
 
-    at = taken(5.5, 2.0, stand_still)
+    at = taken(9.0, 0.1, stand_still)
 
     again = stood[0] + 5 * INTERVAL_S
     soon = [sum(again - 0.05 < t < again + 0.05 for t in times) for times in at.values()]

@@ -15,14 +15,17 @@ from netopsd.core.model import Batch, Blind, Input, Sweep, Tick
 from netopsd.errors import CannotLook
 from netopsd.pipeline import Mailbox
 from netopsd.watch import SOON_S, Watch
+from tests.app.machine import Machine, clock
+
+pytestmark = pytest.mark.usefixtures("machine")
 
 
 class Devices:
     """A poller whose devices answer, hang, refuse or trip a bug, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: SystemClock) -> None:
         self.asked: list[str] = []
-        self.clock = SystemClock()
+        self.clock = clock
 
     async def start(self) -> None: ...
 
@@ -58,8 +61,8 @@ def fleet(*names: str, interval_s: float = 1.0) -> dict[str, Device]:
 
 
 def watched(devices: dict[str, Device], seconds: float) -> tuple[Watch, Devices, Inbox]:
-    poller, inbox = Devices(), Inbox()
-    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda took_s, looks: None)
+    poller, inbox = Devices(clock()), Inbox()
+    watch = Watch(lambda _: [("snmp", poller)], clock(), inbox, lambda took_s, looks: None)
 
     async def go() -> None:
         task = asyncio.create_task(watch.run(devices))
@@ -67,7 +70,7 @@ def watched(devices: dict[str, Device], seconds: float) -> tuple[Watch, Devices,
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(go())
+    Machine.loop.play(go())
     return watch, poller, inbox
 
 
@@ -91,8 +94,8 @@ def test_an_exception_becomes_a_blind_batch(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_verifying_look_comes_at_once_and_after_the_one_under_way() -> None:
-    poller, inbox = Devices(), Inbox()
-    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda took_s, looks: None)
+    poller, inbox = Devices(clock()), Inbox()
+    watch = Watch(lambda _: [("snmp", poller)], clock(), inbox, lambda took_s, looks: None)
 
     async def go() -> None:
         task = asyncio.create_task(watch.run(fleet("a", interval_s=3600)))
@@ -106,14 +109,13 @@ def test_a_verifying_look_comes_at_once_and_after_the_one_under_way() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(go())
+    Machine.loop.play(go())
 
 
 def test_devices_asked_for_together_again_are_not_looked_at_all_at_once() -> None:
     """Each waits as long as looks beside the turns keep apart, and at most a second more."""
-    watch = Watch(
-        lambda _: [("snmp", Devices())], SystemClock(), Inbox(), lambda took_s, looks: None
-    )
+    poller = Devices(clock())
+    watch = Watch(lambda _: [("snmp", poller)], clock(), Inbox(), lambda took_s, looks: None)
     names = [f"d{n}" for n in range(40)]
 
     async def go() -> list[float]:
@@ -123,13 +125,13 @@ def test_devices_asked_for_together_again_are_not_looked_at_all_at_once() -> Non
             for name in names:
                 watch.look_soon(name, 0.0)
             await asyncio.sleep(0.05)
-        now = asyncio.get_running_loop().time()
+        now = Machine.loop.time()
         waits = [timer.when() - now for timer in watch._timers.values()]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return waits
 
-    waits = asyncio.run(go())
+    waits = Machine.loop.play(go())
     assert len(waits) == len(names)
     assert SOON_S - 0.2 < min(waits) <= max(waits) < SOON_S + 1.0
     most = max(sum(abs(one - other) < 0.1 for other in waits) for one in waits)
@@ -155,9 +157,9 @@ def test_a_look_that_waits_for_room_is_not_taken_again_in_a_sweep() -> None:
             await super().put(said)
             await asyncio.get_running_loop().create_future()
 
-    poller, inbox = Sweeping(), Full()
+    poller, inbox = Sweeping(clock()), Full()
     poller.swept = []
-    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), inbox, lambda took_s, looks: None)
+    watch = Watch(lambda _: [("snmp", poller)], clock(), inbox, lambda took_s, looks: None)
 
     async def go() -> None:
         task = asyncio.create_task(watch.run(fleet("a", "b", interval_s=0.3)))
@@ -165,7 +167,7 @@ def test_a_look_that_waits_for_room_is_not_taken_again_in_a_sweep() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(go())
+    Machine.loop.play(go())
 
     assert poller.swept[0] == frozenset()
     assert set(poller.swept[1:]) == {frozenset({"a", "b"})}
@@ -218,8 +220,8 @@ def test_a_verifying_look_comes_after_the_sweep_under_way() -> None:
         async def put(self, said: Input) -> None:
             return
 
-    poller = Sweeping()
-    watch = Watch(lambda _: [("snmp", poller)], SystemClock(), Taking(), lambda took_s, looks: None)
+    poller = Sweeping(clock())
+    watch = Watch(lambda _: [("snmp", poller)], clock(), Taking(), lambda took_s, looks: None)
 
     async def go() -> None:
         poller.begun = asyncio.Event()
@@ -230,6 +232,6 @@ def test_a_verifying_look_comes_after_the_sweep_under_way() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(go())
+    Machine.loop.play(go())
 
     assert poller.asked == ["both", "a", "over"]
