@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ import uvloop
 from netopsd.clock import SystemClock
 from netopsd.errors import JobFailed
 from netopsd.worker import Limits, Worker
+from tests.patience import PatientLoop
 
 HANDLER = "tests.app.worker_jobs:begin"
+LONG_S = 1000.0  # a deadline that no machine is too slow for
 Story = Callable[[Worker], Awaitable[Any]]
 
 
@@ -28,8 +31,7 @@ def with_worker(story: Story, setup: dict[str, Any] | None = None, **limits: Any
         worker = Worker(HANDLER, SystemClock(), Limits(**{"backoff_s": 0.01, **limits}))
         running = asyncio.create_task(worker.run(setup or {}))
         try:
-            async with asyncio.timeout(30):
-                return await story(worker)
+            return await story(worker)
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
@@ -37,6 +39,25 @@ def with_worker(story: Story, setup: dict[str, Any] | None = None, **limits: Any
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the daemon's
         return runner.run(told())
+
+
+async def handed(worker: Worker, jobs: int) -> None:
+    """Wait until the child has so many jobs before it, or behind those."""
+    while len(worker._flying) < jobs:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+def skip(seconds: float) -> None:
+    """Let time pass, and none of it be waited for."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, PatientLoop)
+    loop.skip(seconds)
+
+
+def made(path: Path) -> None:
+    """Stand still, with the whole loop, until a child has made a file."""
+    while not path.exists():
+        time.sleep(0.005)
 
 
 async def failure(worker: Worker, **job: Any) -> str:
@@ -83,47 +104,65 @@ def test_the_job_the_child_died_of_fails_once_and_no_other_is_lost() -> None:
 
 def test_a_job_past_its_deadline_is_ended_with_the_child() -> None:
     async def story(worker: Worker) -> None:
-        await worker.ask({"do": "echo"})
         slow = asyncio.create_task(failure(worker, do="sleep"))
         later = asyncio.create_task(worker.ask({"do": "echo", "what": "later"}))
+        await handed(worker, 2)
+        skip(LONG_S + 1)
         assert "in time" in await slow
         assert (await later)["did"] == "later"
 
-    with_worker(story, deadline_s=0.3)
+    with_worker(story, deadline_s=LONG_S)
 
 
-def test_what_a_child_answered_before_it_went_counts_though_it_no_longer_listened() -> None:
+def test_what_a_child_answered_before_it_went_counts_though_it_no_longer_listened(
+    tmp_path: Path,
+) -> None:
     """Handing the next job over fails first; the answers still to come are nobody's fault."""
+    gate, told = tmp_path / "gate", tmp_path / "deaf"
 
     async def story(worker: Worker) -> None:
-        await worker.ask({"do": "echo"})
-        jobs = [{"do": "rest", "s": 0.2}, {"do": "deaf"}]  # a rest: so it has them all read by then
+        # It is deaf with all of them read: for what it reads second it has no room before.
+        jobs = [{"do": "gate", "path": str(gate)}]
+        jobs += [{"do": "deaf", "told": str(told), "padding": "x" * 20_000}]
         jobs += [{"do": "rest", "s": 0.01}] * 10 + [{"do": "echo"}] * 20
-        await asyncio.gather(*map(worker.ask, jobs))
+        asked = asyncio.gather(*map(worker.ask, jobs))
+        await handed(worker, Limits().ahead)
+        gate.touch()
+        made(told)  # and not one job more is handed over until then
+        await asked
         assert worker.deaths == 1
 
     with_worker(story)
 
 
-def test_answers_that_lay_there_while_we_stood_still_count() -> None:
-    async def story(worker: Worker) -> None:
-        await worker.ask({"do": "echo"})
-        jobs = [{"do": "rest", "s": 0.2}] * 3
-        asked = asyncio.gather(*map(worker.ask, jobs))
-        await asyncio.sleep(0.1)
-        time.sleep(1.5)  # noqa: ASYNC251  the whole loop, past the deadline of all three
-        await asked
+def test_answers_that_lay_there_while_we_stood_still_count(tmp_path: Path) -> None:
+    gate, over, again = tmp_path / "gate", tmp_path / "over", tmp_path / "again"
 
-    with_worker(story, deadline_s=1.0)
+    async def story(worker: Worker) -> None:
+        jobs = [{"do": "gate", "path": str(gate)}, {"do": "echo"}]
+        jobs += [{"do": "touch", "path": str(over)}, {"do": "gate", "path": str(again)}]
+        asked = asyncio.gather(*map(worker.ask, jobs))
+        await handed(worker, len(jobs))
+        gate.touch()
+        made(over)  # so there are two answers
+        skip(LONG_S + 1)
+        while not worker.deaths:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        again.touch()
+        await asked
+        assert worker.deaths == 1
+
+    with_worker(story, deadline_s=LONG_S)
 
 
 def test_an_idle_child_is_not_past_any_deadline() -> None:
     async def story(worker: Worker) -> None:
         first = await worker.ask({"do": "echo"})
-        await asyncio.sleep(0.4)
+        skip(LONG_S + 1)
+        await asyncio.sleep(0.01)
         assert (await worker.ask({"do": "echo"}))["pid"] == first["pid"]
 
-    with_worker(story, deadline_s=0.2)
+    with_worker(story, deadline_s=LONG_S)
 
 
 def test_a_job_that_burns_the_processor_is_ended() -> None:
@@ -131,7 +170,7 @@ def test_a_job_that_burns_the_processor_is_ended() -> None:
         assert "SIGXCPU" in await failure(worker, do="burn")
         assert (await worker.ask({"do": "echo", "what": 1}))["did"] == 1
 
-    with_worker(story, cpu_s=0)
+    with_worker(story, cpu_s=0, deadline_s=LONG_S)
 
 
 def test_a_child_killed_from_outside_is_replaced() -> None:

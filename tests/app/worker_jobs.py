@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -42,6 +43,13 @@ def die(job: Mapping[str, Any]) -> None:
 
 def deaf(job: Mapping[str, Any]) -> None:
     os.close(0)
+    Path(job["told"]).touch()
+
+
+def gate(job: Mapping[str, Any]) -> None:
+    """Wait until somebody makes the file."""
+    while not Path(job["path"]).exists():
+        time.sleep(0.005)
 
 
 def chatter(job: Mapping[str, Any]) -> str:
@@ -67,7 +75,9 @@ JOBS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "burn": burn,
     "die": die,
     "deaf": deaf,
+    "gate": gate,
     "rest": lambda job: time.sleep(job["s"]),
+    "touch": lambda job: Path(job["path"]).touch(),
     "chatter": chatter,
     "look": look,
 }
