@@ -21,8 +21,9 @@ from netopsd.core.beliefs import Phase
 from simulators.session import Session
 from simulators.session import running as simulated
 from tests.e2e import story
-from tests.e2e.daemon import Daemon, free_udp_port, until
+from tests.e2e.daemon import Daemon, until
 from tests.e2e.verdict import Truth, problems
+from tests.ports import free_port
 
 DRAINED_WITHIN_S = 25.0
 CAUGHT_UP_WITHIN_S = 10.0
@@ -94,7 +95,7 @@ def tell(
 ) -> tuple[list[str], dict[str, int]]:
     """Tell one story with these kills; return what is wrong afterwards, and what there was."""
     chance = random.Random(seed)
-    traps_port = free_udp_port()
+    traps_port = free_port()
     said = story.scenario(told, lasts_s, traps_port)
     with simulated(said, folder, ["--hold"]) as network:
         daemon = Daemon(story.config(folder / "config", network.port), env=env)
