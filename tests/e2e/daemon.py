@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,9 +19,11 @@ import httpx
 
 from bss_bridge.office.books import Books, open_books
 from netopsd.store.read import Reader
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 READY_S = 40.0
+PATIENCE = 4  # times as long as it may take: what is late on a starved machine is no mistake
 BROKEN = re.compile(
     r"Traceback \(most recent|Task exception was never retrieved|was never awaited"
     r"|no judgement of|sink .*: unexpected|ResourceWarning|exception was never"
@@ -33,20 +34,14 @@ T = TypeVar("T")
 Sample = tuple[str, dict[str, str], float]
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def until(
     look: Callable[[], T | None],
     within_s: float,
     what: str | Callable[[], str],
     every_s: float = 0.1,
 ) -> T:
-    """Return the first true answer of `look`. Fails with `what` when the time is over."""
-    deadline = time.monotonic() + within_s
+    """Return the first true answer of `look`. Fails with `what` when the time is long over."""
+    deadline = time.monotonic() + within_s * PATIENCE
     while True:
         found = look()
         if found:
@@ -81,7 +76,7 @@ class Daemon:
         self.config = config
         self.state = state or config / "state"
         self.log_path = config / "daemon.log"
-        self.traps_port = free_udp_port()
+        self.traps_port = free_port()
         self.lives: list[tuple[float, float | None, float | None]] = []  # started, ready, ended
         self._sets, self._env = tuple(sets), dict(env or {})
         self._before, self._after = tuple(before), tuple(after)
@@ -148,9 +143,9 @@ class Daemon:
 
     def kill9(self) -> None:
         self.process.kill()
-        self.wait(10)
+        self.wait(60)
 
-    def stop(self, number: int = signal.SIGTERM, within_s: float = 30.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 90.0) -> int:
         """Ask it to end; return its exit code."""
         self.process.send_signal(number)
         return self.wait(within_s)
@@ -206,7 +201,7 @@ class Daemon:
     @property
     def http(self) -> httpx.Client:
         if self._client is None:
-            self._client = httpx.Client(base_url=f"http://{self.said()['http']}", timeout=10.0)
+            self._client = httpx.Client(base_url=f"http://{self.said()['http']}", timeout=30.0)
         return self._client
 
     def api(self, path: str, **params: Any) -> Any:

@@ -62,7 +62,9 @@ async def story(folder: Path) -> None:
 
     await fill(filler)  # the ballast's room as well
     telling = asyncio.create_task(tell(store, first))
-    for _ in range(40):
+    for _ in range(400):
+        if store.health().waiting:
+            break
         if telling.done():  # some pages of the WAL were to spare
             first = await telling
             telling = asyncio.create_task(tell(store, first))
@@ -70,7 +72,7 @@ async def story(folder: Path) -> None:
     assert store.health().waiting and not telling.done(), store.health()
 
     filler.unlink()
-    first = await asyncio.wait_for(telling, 10)
+    first = await asyncio.wait_for(telling, 40)
     kept = store.health().events_dropped
     first = await tell(store, first)
     health = store.health()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Blind
 from netopsd.errors import CannotLook
 from tests.collectors.snmp_poll.test_lies import TABLES, ports
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.peer("snmpd", "snmpget")]
 
@@ -35,9 +35,7 @@ def user(auth: str, priv: str) -> str:
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A snmpd on a free port of 127.0.0.1 (and ::1); returns the port."""
     where: Path = tmp_path_factory.mktemp("snmpd")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     lines = [
         "rocommunity public 127.0.0.1",
         "rocommunity6 public ::1",
@@ -63,7 +61,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             asked = ["snmpget", "-v2c", "-cpublic", "-t0.2", "-r0", f"127.0.0.1:{port}"]
             asked.append("1.3.6.1.2.1.1.3.0")
@@ -81,7 +79,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def said(port: int, *oids: str) -> list[str]:
-    asked = ["snmpget", "-v2c", "-cpublic", "-Oqvtn", f"127.0.0.1:{port}", *oids]
+    asked = ["snmpget", "-v2c", "-cpublic", "-t5", "-Oqvtn", f"127.0.0.1:{port}", *oids]
     out = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     return [line.strip().strip('"') for line in out.splitlines()]
 
@@ -91,7 +89,7 @@ def look(port: int, credentials: dict[str, Any], address: str = "127.0.0.1", **m
         target = Target.model_validate(
             {"name": "gw1", "address": address, "port": port, "credentials": credentials, **more}
         )
-        settings = SnmpPollSettings(timeout_s=1.5, retries=2)
+        settings = SnmpPollSettings(timeout_s=3.0, retries=4, look_max_s=30.0)
         poller = SnmpPoller(settings, TABLES, {"gw1": target}, SystemClock())
         await poller.start()
         try:
@@ -143,7 +141,7 @@ def check(port: int, batch: Batch) -> None:
     assert batch.clocks.engine_boots is not None
     ticks = int(said(port, "1.3.6.1.2.1.1.3.0")[0])
     assert batch.clocks.sys_uptime_ticks is not None
-    assert 0 <= ticks - batch.clocks.sys_uptime_ticks < 1000
+    assert 0 <= ticks - batch.clocks.sys_uptime_ticks < 6000
     assert not batch.errors
 
 
@@ -191,7 +189,7 @@ def test_ipv6_says_the_same(agent: int) -> None:
 
 
 def test_a_name_is_looked_up(agent: int) -> None:
-    check(agent, look(agent, {"community": "public"}, address="localhost", retries=0, timeout_s=1))
+    check(agent, look(agent, {"community": "public"}, address="localhost", retries=0, timeout_s=20))
 
 
 @pytest.mark.parametrize("engine", ["planned", "gufo"])
@@ -213,7 +211,7 @@ def test_wrong_v3_credentials_are_rejected_and_not_called_unreachable(
     agent: int, wrong: dict[str, str], said: str, engine: str
 ) -> None:
     with pytest.raises(CannotLook) as blind:
-        look(agent, v3(**wrong), timeout_s=0.3, retries=1, engine=engine)
+        look(agent, v3(**wrong), timeout_s=0.5, retries=1, engine=engine)
 
     assert blind.value.why is Blind.REJECTED
     assert said in str(blind.value) or engine == "gufo"

@@ -73,7 +73,7 @@ class Heard:
     def stats(self) -> Mapping[str, int]:
         return self.listener.stats()
 
-    async def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, (dict(self.stats()), self.ear.events)
@@ -126,9 +126,10 @@ async def listening(
 
 async def send(*command: str) -> int:
     """Run one of net-snmp's senders; return its exit status."""
-    environment = {**os.environ, "SNMPCONFPATH": "/nonexistent", "MIBS": "", "SNMP_PERSISTENT_DIR":
-                   os.environ.get("SNMP_PERSISTENT_DIR", "/tmp/netopsd-test-snmp")}  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
+    process = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # two must not write the same files
+    environment = {**os.environ, "SNMPCONFPATH": "/nonexistent", "MIBS": "",
+                   "SNMP_PERSISTENT_DIR": f"/tmp/netopsd-test-snmp-{process}"}  # fmt: skip
+    sender = await asyncio.create_subprocess_exec(
         *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    return await process.wait()
+    return await sender.wait()

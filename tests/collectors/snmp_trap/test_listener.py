@@ -137,6 +137,7 @@ def test_an_inform_is_acknowledged_only_once_it_is_durable(tmp_path: Path) -> No
         heard.ear.gate.clear()
         with Sender(heard) as sender:
             sender.send(trap(tag=INFORM, number=99))
+            await heard.until(lambda: heard.ear.durable_batches == [1])
             assert await sender.answer(within_s=0.2) is None
             assert heard.stats()["in_flight"] == 1
             heard.ear.gate.set()

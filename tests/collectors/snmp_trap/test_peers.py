@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.peer("snmptrap", "snmpinform")]
 SENDER = "8000000001020304"
 BODY = ("4711", LINK_DOWN, f"{IF_INDEX}.3", "i", "3", "1.3.6.1.2.1.31.1.1.1.1.3", "s", "ge-0/0/3")
 VALUES = {f"{IF_INDEX}.3": "3", "1.3.6.1.2.1.31.1.1.1.1.3": "ge-0/0/3"}
-ONCE = ("-r", "0", "-t", "1")
+ONCE = ("-r", "0", "-t", "1")  # for who gets no answer
+ONCE_PATIENT = ("-r", "0", "-t", "30")  # for who gets one
 Story = Callable[[Heard, str], Awaitable[Any]]
 
 
@@ -99,7 +100,7 @@ def test_v1_and_v2c_traps_and_informs_arrive_with_their_values(tmp_path: Path) -
         await send("snmptrap", "-v2c", "-c", "public", to, *BODY)
         v1 = ("1.3.6.1.4.1.8072", "192.0.2.1", "2", "0", "4711", *BODY[2:])
         await send("snmptrap", "-v1", "-c", "public", to, *v1)
-        assert await send("snmpinform", "-v2c", "-c", "public", *ONCE, to, *BODY) == 0
+        assert await send("snmpinform", "-v2c", "-c", "public", *ONCE_PATIENT, to, *BODY) == 0
         assert await send("snmpinform", "-v2c", "-c", "wrong", *ONCE, to, *BODY) == 1
         await send("snmptrap", "-v2c", "-c", "wrong", to, *BODY)
         stats = await heard.settled(5)
@@ -130,7 +131,7 @@ def test_v3_traps_and_informs_of_every_algorithm_arrive_authenticated(tmp_path: 
         for (auth, priv), name in names.items():
             secured = v3(auth, priv, name)
             assert await send("snmptrap", *secured, "-e", SENDER, to, *BODY) == 0
-            assert await send("snmpinform", *secured, *ONCE, to, *BODY) == 0, (auth, priv)
+            assert await send("snmpinform", *secured, *ONCE_PATIENT, to, *BODY) == 0, (auth, priv)
         await heard.until(lambda: len(heard.ear.events) == 2 * len(pairs))
         assert all(e.authenticated and e.values == VALUES for e in heard.ear.events)
         assert heard.stats()["informs_acked"] == len(pairs)
@@ -163,9 +164,13 @@ def test_an_inform_is_not_acknowledged_where_the_store_fails(tmp_path: Path) -> 
     async def story(heard: Heard, to: str) -> None:
         heard.ear.broken = True
         assert await send("snmpinform", "-v2c", "-c", "public", *ONCE, to, *BODY) == 1
-        assert await send("snmpinform", *v3(), *ONCE, to, *BODY) == 1
-        stats = await heard.settled(3)
-        assert (stats["unacknowledged"], stats["informs_acked"]) == (2, 0)
+        for _ in range(10):  # it may hear of our engine too late to tell us anything
+            assert await send("snmpinform", *v3(), *ONCE, to, *BODY) == 1
+            stats = await heard.settled(2)
+            if stats["unacknowledged"] >= 2:
+                break
+        assert stats["unacknowledged"] >= 2
+        assert stats["informs_acked"] == 0
 
     heard_by(story, tmp_path, user())
 
@@ -204,7 +209,7 @@ def test_a_replayed_inform_is_refused_after_a_restart(tmp_path: Path) -> None:
 
     async def first(heard: Heard, to: str) -> bytes:
         async with wire_tap(heard.port) as (tapped, seen):
-            assert await send("snmpinform", *v3(), *ONCE, tapped, *BODY) == 0
+            assert await send("snmpinform", *v3(), *ONCE_PATIENT, tapped, *BODY) == 0
         assert len(heard.ear.events) == 1
         return seen[-1]
 
@@ -274,7 +279,7 @@ def test_a_socket_handed_over_by_systemd_is_used(tmp_path: Path) -> None:
             try:
                 await send("snmptrap", "-v2c", "-c", "public", to, *BODY)
                 assert process.stdout is not None
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     assert (await process.stdout.readline()).decode().strip() == LINK_DOWN
             finally:
                 with suppress(ProcessLookupError):
