@@ -71,11 +71,16 @@ def mqtt(port: int, **more: object) -> MqttSettings:
 
 
 async def until(true: Callable[[], bool], what: str) -> None:
-    for _ in range(500):
+    for _ in range(6000):
         if true():
             return
         await asyncio.sleep(0.01)
     raise AssertionError(what)
+
+
+async def alone() -> None:
+    """Wait until no other task is left."""
+    await until(lambda: len(asyncio.all_tasks()) == 1, "something stays open")
 
 
 def hearing(
@@ -196,7 +201,7 @@ def test_a_device_that_floods_is_limited_and_the_other_is_not(tmp_path: Path) ->
                 await link.tell("plant/gw2/env", b'{"temperature": 7}')
                 await until(lambda: 7.0 in heap.values("env"), "the other one")
 
-        settings = mqtt(broker.port, device_rate=5, device_burst=10)
+        settings = mqtt(broker.port, device_rate=0.5, device_burst=10)
         listener, _ = hearing(settings, story)
     stats = listener.stats()
     assert stats["limited"] > 350 and stats["readings"] + stats["limited"] == 401
@@ -279,7 +284,7 @@ def test_a_lying_broker_is_a_typed_error_and_nothing_stays_open(lie: str) -> Non
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(LIES[lie])
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         writer.close()
 
     complaints: list[str] = []
@@ -293,14 +298,13 @@ def test_a_lying_broker_is_a_typed_error_and_nothing_stays_open(lie: str) -> Non
         for _ in range(3):
             with pytest.raises((BrokerGone, NotTaken)):
                 async with Link(own) as link:
-                    async with asyncio.timeout(3):
+                    async with asyncio.timeout(30):
                         while True:
                             await link.take()
         assert not [t for t in asyncio.all_tasks() if "misc_loop" in repr(t) and not t.cancelling()]
         server.close()
         await server.wait_closed()
-        await asyncio.sleep(0.3)  # the liars' own tasks
-        assert len(asyncio.all_tasks()) == 1
+        await alone()
         gc.collect()
 
     asyncio.run(go())
@@ -341,6 +345,8 @@ def test_a_connection_that_fails_during_the_good_bye_raises_nothing(
 
 
 def test_whoever_waits_while_nobody_answers_the_good_bye_is_told() -> None:
+    ended = asyncio.Event()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(CONNACK)
@@ -349,6 +355,7 @@ def test_whoever_waits_while_nobody_answers_the_good_bye_is_told() -> None:
                 pass
         await asyncio.sleep(0.5)
         writer.close()
+        ended.set()
 
     async def go() -> None:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -362,7 +369,7 @@ def test_whoever_waits_while_nobody_answers_the_good_bye_is_told() -> None:
             await waiting
         server.close()
         await server.wait_closed()
-        await asyncio.sleep(0.6)
+        await ended.wait()
 
     asyncio.run(go())
 
@@ -374,8 +381,7 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up() -> No
             with pytest.raises(BrokerGone):
                 async with Link(own):
                     pass
-        await asyncio.sleep(0.01)
-        assert len(asyncio.all_tasks()) == 1
+        await alone()
 
     asyncio.run(go())
 
@@ -388,7 +394,7 @@ def test_whoever_waits_for_a_broker_that_dies_is_told(tmp_path: Path) -> None:
             await asyncio.sleep(0.05)
             broker.kill9()
             with pytest.raises(BrokerGone):
-                await asyncio.wait_for(waiting, 3)
+                await asyncio.wait_for(waiting, 30)
             with pytest.raises(BrokerGone):
                 await link.tell("a", b"b")
 
