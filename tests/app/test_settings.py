@@ -412,11 +412,11 @@ def test_ten_thousand_devices_are_checked_in_little_more_than_reading_them_takes
     folder: Path,
 ) -> None:
     text = large(folder, 10_000)
-    began = time.perf_counter()
+    began = time.process_time()
     tomllib.loads(text)
-    parsed = time.perf_counter()
+    parsed = time.process_time()
     settings = load(folder)
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     assert len(settings.inventory.devices) == 10_000
     assert loaded - parsed < max(5.0, 6 * (parsed - began))
     assert (loaded - parsed) / (parsed - began) < 12
@@ -427,10 +427,10 @@ def test_ten_thousand_mistakes_are_told_without_waiting_for_each_nearest_word(
 ) -> None:
     text = large(folder, 10_000)
     (folder / "devices.toml").write_text(text.replace('upstream = ["dev-', 'upstream = ["device-'))
-    began = time.perf_counter()
+    began = time.process_time()
     found = problems(folder)
     assert len(found) == 9_999
-    assert time.perf_counter() - began < 15
+    assert time.process_time() - began < 15
 
 
 def test_a_chain_of_ten_thousand_upstreams_is_no_recursion(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 
 import asyncssh
 import pytest
@@ -189,10 +188,10 @@ def test_a_device_that_hangs_costs_the_others_nothing() -> None:
             async with polling(*both, settings=QUICK.model_copy(update={"rpc_s": 1.0})) as poller:
                 bad.faults.add(Fault(kind=K.HANG))
                 hanging = asyncio.create_task(poller.poll("bad"))
-                began = time.monotonic()
+                began = asyncio.get_running_loop().time()
                 for _ in range(5):
                     await poller.poll("good")
-                assert time.monotonic() - began < 0.9
+                assert asyncio.get_running_loop().time() - began < 0.9
                 with pytest.raises(CannotLook):
                     await hanging
 
