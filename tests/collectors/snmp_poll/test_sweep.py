@@ -279,7 +279,7 @@ def test_a_device_is_never_asked_more_at_once_than_is_allowed() -> None:
         most = now = 0
 
         def send(self, data: bytes, addr: Any) -> None:
-            asyncio.get_running_loop().call_later(0.05, self._late, data, addr)
+            asyncio.get_running_loop().call_later(0.02, self._late, data, addr)
 
         def datagram_received(self, data: bytes, addr: Any) -> None:
             self.now += 1
@@ -290,7 +290,7 @@ def test_a_device_is_never_asked_more_at_once_than_is_allowed() -> None:
             self.now -= 1
             super().send(data, addr)
 
-    agents: dict[str, Agent] = {name: Slow(switch(ports=100)) for name in HONEST}
+    agents: dict[str, Agent] = {name: Slow(switch(ports=50)) for name in HONEST}
 
     async def story(house: House) -> None:
         await house.settled()
@@ -671,7 +671,7 @@ def test_the_next_packets_of_a_device_wait_for_no_tick() -> None:
 
 
 def test_what_others_send_makes_nobody_ask_more_at_once() -> None:
-    agents: dict[str, Agent] = {f"gw{n}": Deaf() for n in range(40)}
+    agents: dict[str, Agent] = {f"gw{n}": Deaf() for n in range(8)}
 
     async def story(house: House) -> int:
         await house.settled()
