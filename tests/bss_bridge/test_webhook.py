@@ -22,6 +22,7 @@ from netopsd.clock import ManualClock
 from netopsd.errors import Refused, TryLater
 from tests.bss_bridge.peers import BillingStub, billing
 from tests.bss_bridge.world import T0, message
+from tests.patience import PatientLoop
 
 SECRET = "a secret of the right length"
 
@@ -170,7 +171,7 @@ def test_only_the_listed_network_is_allowed() -> None:
     assert "not allowed" in judge(ip_address("127.0.0.1"), allow)
 
 
-class RebindingLoop(asyncio.SelectorEventLoop):
+class RebindingLoop(PatientLoop):
     """A resolver that answers well when asked first, and with another address from then on."""
 
     asked = 0

@@ -122,7 +122,8 @@ def test_what_happened_while_the_connection_was_lost_is_replayed_once(subscribed
                     if number % 10 == 9:
                         simulator.cut_sessions()
                         simulator.alarms.put(alarm(100 + number))
-                        await asyncio.sleep(0.05)
+                        connections = 2 + number // 10
+                        await until(lambda n=connections: looks.count("r1") == n)  # type: ignore[misc]
                 await until(lambda: len(ledger.events) >= 33)
                 await asyncio.sleep(0.05)
                 assert listener.gaps == 0
