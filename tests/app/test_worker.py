@@ -26,7 +26,12 @@ LONG_S = 1000.0  # a deadline that no machine is too slow for
 Story = Callable[[Worker], Awaitable[Any]]
 
 
-def with_worker(story: Story, setup: dict[str, Any] | None = None, **limits: Any) -> Any:
+def with_worker(
+    story: Story,
+    setup: dict[str, Any] | None = None,
+    loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,  # the daemon's
+    **limits: Any,
+) -> Any:
     async def told() -> Any:
         worker = Worker(HANDLER, SystemClock(), Limits(**{"backoff_s": 0.01, **limits}))
         running = asyncio.create_task(worker.run(setup or {}))
@@ -37,7 +42,7 @@ def with_worker(story: Story, setup: dict[str, Any] | None = None, **limits: Any
             with suppress(asyncio.CancelledError):
                 await running
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the daemon's
+    with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(told())
 
 
@@ -107,11 +112,13 @@ def test_a_job_past_its_deadline_is_ended_with_the_child() -> None:
         slow = asyncio.create_task(failure(worker, do="sleep"))
         later = asyncio.create_task(worker.ask({"do": "echo", "what": "later"}))
         await handed(worker, 2)
+        while not worker._flying[0].begun:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         skip(LONG_S + 1)
         assert "in time" in await slow
         assert (await later)["did"] == "later"
 
-    with_worker(story, deadline_s=LONG_S)
+    with_worker(story, loop=PatientLoop, deadline_s=LONG_S)
 
 
 def test_what_a_child_answered_before_it_went_counts_though_it_no_longer_listened(
@@ -151,7 +158,7 @@ def test_answers_that_lay_there_while_we_stood_still_count(tmp_path: Path) -> No
         await asked
         assert worker.deaths == 1
 
-    with_worker(story, deadline_s=LONG_S)
+    with_worker(story, loop=PatientLoop, deadline_s=LONG_S)
 
 
 def test_an_idle_child_is_not_past_any_deadline() -> None:
@@ -161,7 +168,7 @@ def test_an_idle_child_is_not_past_any_deadline() -> None:
         await asyncio.sleep(0.01)
         assert (await worker.ask({"do": "echo"}))["pid"] == first["pid"]
 
-    with_worker(story, deadline_s=LONG_S)
+    with_worker(story, loop=PatientLoop, deadline_s=LONG_S)
 
 
 def test_a_job_that_burns_the_processor_is_ended() -> None:
