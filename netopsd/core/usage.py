@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from netopsd.core.beliefs import Meter, UsageRecord
+from netopsd.core.deltas import gap, grown, overtaken
 from netopsd.core.inventory import Service
 from netopsd.core.looks import Look, TableLook
-from netopsd.core.model import Clocks, Resource
+from netopsd.core.model import Resource
 from netopsd.core.outcome import UsageNotice
-from netopsd.core.rates import TICKS, Restart, began_since, restarted, wraps_unseen
 from netopsd.core.values import replace
 from netopsd.core.world import World
 
@@ -23,12 +23,6 @@ WIDE = ("ifHCInOctets", "ifHCOutOctets", 64)
 NARROW = ("ifInOctets", "ifOutOctets", 32)
 FOUR = Decimal("0.0001")
 MICRO = 1_000_000
-# When exactly a counter was read is not known better than this: of two looks in quick succession
-# (a trap asks for one) the octets between may seem to have come faster than the port can carry.
-STAMPED_WITHIN_S = 1.0
-OVERTAKEN_S = (
-    5.0  # two looks at a device at once, the later one answered first, are not so far apart
-)
 STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -101,14 +95,14 @@ def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
         return
     if now.width < was.width and (now.at - was.at).total_seconds() < length:
         return  # the 64-bit counter could not be read this time: the next look has it again
-    if _overtaken(was, now):
+    if overtaken(was, now):
         return
-    gap = _gap(world, was, now, speed)
-    meter, records = _spread(world, service, was, now, gap)
+    why = gap(was, now, speed, world.inventory.policy.max_rate_over_speed)
+    meter, records = _spread(world, service, was, now, why)
     world.running[key] = meter
     stored = world.meters.get(key)
     old = stored is None or (now.at - stored.at).total_seconds() >= _checkpoint(world)
-    if records or gap or old:
+    if records or why or old:
         world.meters[key] = meter
     for record in records:
         world.out.usage.append(record)
@@ -128,67 +122,13 @@ def _checkpoint(world: World) -> float:
     return world.inventory.policy.checkpoint_s
 
 
-def _gap(world: World, was: Meter, now: Meter, speed: float) -> str:
-    """Return why the octets between two samples cannot be known, "" where they can."""
-    elapsed = (now.at - was.at).total_seconds()
-    before = Clocks(sys_uptime_ticks=was.clock_ticks)
-    after = Clocks(sys_uptime_ticks=now.clock_ticks)
-    fell = now.in_octets < was.in_octets or now.out_octets < was.out_octets
-    longest = elapsed * world.inventory.policy.max_rate_over_speed + STAMPED_WITHIN_S
-    most = speed / 8 * longest
-    blind = was.clock_ticks is None or now.clock_ticks is None
-    began = began_since(before, after, elapsed, STAMPED_WITHIN_S)
-    reasons = (
-        ("restart", began or restarted(before, after, elapsed) is not Restart.NONE),
-        ("counter width changed", was.width != now.width),
-        ("counter discontinuity", _moved(was, now)),
-        ("counter reset", was.width == 64 and fell),
-        ("counter reset or wrap, and no clock to tell which", fell and blind),
-        (
-            "32-bit counter may have wrapped unseen",
-            was.width == 32 and wraps_unseen(speed, elapsed),
-        ),
-        ("faster than the port", speed > 0 and max(_grown(was, now)) > most),
-    )
-    return next((why for why, true in reasons if true), "")
-
-
-def _overtaken(was: Meter, now: Meter) -> bool:
-    """Whether a sample that came later was taken earlier, by the device's own clock.
-
-    So it is where two look at once, as when a device changes hands. Its numbers are of before, and
-    the next sample has them all; taken as a reset, what is between the two would count twice.
-    """
-    fell = now.in_octets < was.in_octets or now.out_octets < was.out_octets
-    elapsed_s = (now.at - was.at).total_seconds()
-    if not fell or was.clock_ticks is None or now.clock_ticks is None or elapsed_s > OVERTAKEN_S:
-        return False
-    back_s = (was.clock_ticks - now.clock_ticks) % TICKS / 100
-    up_since_before = now.clock_ticks / 100 > elapsed_s + STAMPED_WITHIN_S
-    return back_s <= OVERTAKEN_S and up_since_before
-
-
-def _moved(was: Meter, now: Meter) -> bool:
-    """Whether the port says that its counters were reset in between, as far as it says anything."""
-    if now.discontinuity is None:
-        return False
-    if was.discontinuity is None:  # known from now on: it is told on the agent's own clock
-        return now.discontinuity > (was.clock_ticks or 0)
-    return now.discontinuity != was.discontinuity
-
-
-def _grown(was: Meter, now: Meter) -> tuple[int, int]:
-    mask = (1 << was.width) - 1
-    return (now.in_octets - was.in_octets) & mask, (now.out_octets - was.out_octets) & mask
-
-
 def _spread(
-    world: World, service: Service, was: Meter, now: Meter, gap: str
+    world: World, service: Service, was: Meter, now: Meter, why: str
 ) -> tuple[Meter, list[UsageRecord]]:
     """Return the meter at `now` and a record for each slot that ended on the way."""
     length = world.inventory.policy.usage_interval_s
     start, end = _micros(was.at), _micros(now.at)
-    grown = (0, 0) if gap else _grown(was, now)
+    octets = (0, 0) if why else grown(was, now)
     device = world.inventory.devices.get(now.resource.device)
     far_apart = (end - start) / MICRO > max(3 * (device.interval_s if device else 0.0), 1.0)
     records: list[UsageRecord] = []
@@ -196,22 +136,22 @@ def _spread(
     while cursor < end:
         boundary = _boundary(cursor, length)
         until = min(boundary * MICRO, end)
-        upto = tuple(g * (until - start) // (end - start) for g in grown)
-        covered = 0.0 if gap else (until - cursor) / MICRO
+        upto = tuple(g * (until - start) // (end - start) for g in octets)
+        covered = 0.0 if why else (until - cursor) / MICRO
         meter = replace(
             meter,
             slot_in=meter.slot_in + upto[0] - done[0],
             slot_out=meter.slot_out + upto[1] - done[1],
             slot_covered_s=meter.slot_covered_s + covered,
-            slot_gaps=_named(meter.slot_gaps, cursor, until, gap),
-            slot_reconstructed=meter.slot_reconstructed or (far_apart and not gap),
+            slot_gaps=_named(meter.slot_gaps, cursor, until, why),
+            slot_reconstructed=meter.slot_reconstructed or (far_apart and not why),
         )
         done, cursor = (upto[0], upto[1]), until
         if until == boundary * MICRO:
             meter, record = _close(service, meter, boundary)
             records.append(record)
     # What was not read is as it was, but not beyond a gap: another boot's times begin anew.
-    before = None if gap else was.discontinuity
+    before = None if why else was.discontinuity
     fresh = replace(
         meter,
         at=now.at,
