@@ -274,6 +274,9 @@ class Meter:
     """Where counting stands for one port of one service: the last counters and the open slot."""
 
     service: str
+    customer: str  # whose the open slot is; "" is not known
+    account: str
+    handed_over: datetime | None = None  # since then the service is another account's
     resource: Resource
     at: datetime  # of the last good sample
     in_octets: int  # counter then

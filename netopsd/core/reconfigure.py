@@ -28,10 +28,11 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     for service in before.services.values():
         outage.settle(world, service, at, now=True)
     kept = {(s.id, str(m)): s for s in inventory.services.values() for m in s.meters}
-    for key, _ in tuple(world.meters.items()):
-        metered = before.services.get(key[0]) or inventory.services.get(key[0])
-        if key not in kept and metered is not None:
-            usage.close_meter(world, metered, key, at)
+    for key in dict.fromkeys(key for m in (world.meters, world.running) for key, _ in m.items()):
+        if key in kept:
+            usage.hand_over(world, kept[key], key, at)
+        else:
+            usage.close_meter(world, key, at)
     for name, _ in tuple(world.services.items()):
         if name not in inventory.services:
             _end_service(world, name, at)
@@ -76,6 +77,8 @@ def put_service(world: World, service: Service, at: datetime) -> None:
     if before is not None:
         outage.settle(world, before, at, now=True)
         _close_meters(world, before, set(service.meters), at)
+        for meter in service.meters:
+            usage.hand_over(world, service, (service.id, str(meter)), at)
     services = {**world.inventory.services, service.id: service}
     _replace_services(world, services, world.index.exchanged(before, service))
 
@@ -95,7 +98,7 @@ def drop_service(world: World, name: str, at: datetime) -> None:
 def _close_meters(world: World, service: Service, stay: set[Resource], at: datetime) -> None:
     for meter in service.meters:
         if meter not in stay:
-            usage.close_meter(world, service, (service.id, str(meter)), at)
+            usage.close_meter(world, (service.id, str(meter)), at)
 
 
 def _replace_services(world: World, services: dict[str, Service], index: Index) -> None:

@@ -30,7 +30,7 @@ def observe(world: World, device: str, look: Look) -> None:
     """Advance every meter on `device` by a look that saw something."""
     for service, resource in world.index.meters.get(device, ()):
         if service.active_until is not None and look.at >= service.active_until:
-            close_meter(world, service, (service.id, str(resource)), look.at)
+            close_meter(world, (service.id, str(resource)), look.at)
             continue
         if service.active_from is not None and look.at < service.active_from:
             continue
@@ -54,6 +54,8 @@ def _read(service: Service, resource: Resource, table: TableLook, at: int) -> Me
             continue
         return Meter(
             service=service.id,
+            customer=service.customer,
+            account=service.account,
             resource=resource,
             at=table.at,
             in_octets=int(values.counters[i, at]),
@@ -187,6 +189,27 @@ def _named(gaps: tuple[str, ...], start: int, end: int, why: str) -> tuple[str, 
 
 def _close(service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord]:
     """Return the meter in its next slot and the record of the one it leaves at `end`."""
+    record = _record(meter, end)
+    handed = meter.handed_over
+    stays = handed is not None and end * MICRO < _micros(handed)
+    following = replace(
+        meter,
+        customer=meter.customer if stays else service.customer,
+        account=meter.account if stays else service.account,
+        handed_over=handed if stays else None,
+        slot=end,
+        slot_in=0,
+        slot_out=0,
+        slot_covered_s=0.0,
+        slot_gaps=(),
+        slot_reconstructed=False,
+        sequence=record.sequence,
+    )
+    return following, record
+
+
+def _record(meter: Meter, end: int) -> UsageRecord:
+    """Return the record of the open slot, which ends at `end`."""
     starts = datetime.fromtimestamp(meter.slot, UTC)
     ends = datetime.fromtimestamp(end, UTC)
     length = end - meter.slot
@@ -196,11 +219,11 @@ def _close(service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord
             f"{_iso(meter.slot * MICRO)}/{_iso(_micros(meter.opened_at))} not yet metered",
             *gaps,
         )
-    record = UsageRecord(
+    return UsageRecord(
         key=f"{meter.service}|{meter.resource}|octets|{starts:{STAMP}}|{ends:{STAMP}}|0",
         service=meter.service,
-        customer=service.customer,
-        account=service.account,
+        customer=meter.customer,
+        account=meter.account,
         resource=meter.resource,
         starts=starts,
         ends=ends,
@@ -212,34 +235,47 @@ def _close(service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord
         reconstructed=meter.slot_reconstructed,
         sequence=meter.sequence + 1,
     )
-    following = replace(
-        meter,
-        slot=end,
-        slot_in=0,
-        slot_out=0,
-        slot_covered_s=0.0,
-        slot_gaps=(),
-        slot_reconstructed=False,
-        sequence=meter.sequence + 1,
-    )
-    return following, record
 
 
-def close_meter(world: World, service: Service, key: tuple[str, str], at: datetime) -> None:
+def hand_over(world: World, service: Service, key: tuple[str, str], at: datetime) -> None:
+    """Note that the service may be another account's from `at` on.
+
+    A slot is told to the account the service was of when the slot began. What an older version
+    kept does not say whose it is: the account's that has the service.
+    """
+    meter = current(world, key)
+    if meter is None:
+        return
+    ours = (meter.customer, meter.account) == (service.customer, service.account)
+    if not meter.customer:
+        meter = replace(meter, customer=service.customer, account=service.account)
+    elif ours and meter.handed_over is not None:  # it was taken back
+        meter = replace(meter, handed_over=None)
+    elif not ours and meter.handed_over is None:
+        meter = replace(meter, handed_over=at)
+    else:
+        return
+    world.meters[key] = world.running[key] = meter
+
+
+def close_meter(world: World, key: tuple[str, str], at: datetime) -> None:
     """End a meter for good: tell its open slot, naming the rest of it, and forget it."""
     meter = current(world, key)
     if meter is None:
         return
+    world.running[key] = ()
+    world.out.meters_gone.append(key)
+    name = "|".join(key)
+    if not meter.customer:  # of an older version, and the service went meanwhile: nobody's
+        world.sequences[f"usage|{name}"] = meter.sequence
+        return
     end = _boundary(_micros(meter.at), world.inventory.policy.usage_interval_s)
     gaps = _named(meter.slot_gaps, _micros(meter.at), end * MICRO, "metering ended")
-    _, record = _close(service, replace(meter, slot_gaps=gaps), end)
-    name = "|".join(key)
+    record = _record(replace(meter, slot_gaps=gaps), end)
     world.sequences[f"usage|{name}"] = record.sequence
     world.sequences[f"usage until|{name}"] = end
-    world.running[key] = ()
     world.out.usage.append(record)
     world.out.notices.append(UsageNotice(record=record, at=at))
-    world.out.meters_gone.append(key)
 
 
 def _micros(at: datetime) -> int:

@@ -229,6 +229,9 @@ class MeterRow(Row, table=True):
     resource_device: str
     resource_table: str
     resource_row: str
+    customer: str
+    account: str
+    handed_over: int | None
     at: int
     in_octets: str
     out_octets: str

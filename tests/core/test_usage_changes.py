@@ -13,6 +13,7 @@ from netopsd.core.beliefs import UsageRecord
 from netopsd.core.inventory import Inventory
 from netopsd.core.model import Batch, Clocks, Layout, Reconfigured, Table
 from tests.core.network import T0, Net, Ports, gold, inventory, port
+from tests.core.test_restart import restarted
 
 PORT = port("a", "p1")
 RATE = 1_000_000  # octets a second, in
@@ -125,3 +126,74 @@ def test_a_64_bit_counter_missing_in_one_look_is_only_a_later_look() -> None:
     told = records(net)
     check(told)
     assert [(r.in_octets, r.gaps) for r in told] == [(300 * RATE, ())] * 2
+
+
+def restart(net: Net, changed: Inventory) -> Net:
+    """netopsd is started anew, with `changed` in its files; the numbers told so far go with it."""
+    again = restarted(net, changed)
+    again.layouts = net.layouts
+    again.outcomes = net.outcomes
+    again.say(Reconfigured(at=again.at, inventory=changed))
+    return again
+
+
+def test_octets_that_went_through_while_a_port_was_no_service_are_nobodys() -> None:
+    net = Net(metered())
+    run(net, 420)
+    net = restart(net, inventory({"a": ()}))
+    assert [(r.starts, r.customer) for r in records(net)] == [
+        (T0, "acme"),
+        (T0 + timedelta(seconds=300), "acme"),
+    ]
+    assert "metering ended" in records(net)[1].gaps[0]
+    assert dict(net.world.meters.items()) == {}
+    run(net, 7200)
+    net.say(Reconfigured(at=net.at, inventory=metered()))
+    run(net, 900)
+    told = records(net)
+    check(told)
+    between = [r for r in told if r.starts >= T0 + timedelta(seconds=600)]
+    assert min(r.starts for r in between) == T0 + timedelta(seconds=7500)
+    assert sum(r.in_octets for r in between) == 780 * RATE
+    assert ["not yet metered" in str(r.gaps) for r in between] == [True, False, False]
+
+
+def accounts(net: Net) -> list[tuple[int, str]]:
+    return [(round((r.starts - T0).total_seconds()), r.account) for r in records(net)]
+
+
+def test_a_slot_is_told_to_the_account_the_service_was_of_when_it_began() -> None:
+    net = Net(metered())
+    run(net, 420)
+    net.say(Reconfigured(at=net.at, inventory=metered(account="beta-1", customer="beta")))
+    run(net, 600)
+    check(records(net))
+    assert accounts(net) == [(0, "acme-1"), (300, "acme-1"), (600, "beta-1")]
+    assert [r.customer for r in records(net)] == ["acme", "acme", "beta"]
+    assert sum(r.in_octets for r in records(net)) == 900 * RATE
+
+
+def test_a_service_handed_over_while_nobody_could_look_is_the_others_from_then_on() -> None:
+    net = Net(metered())
+    run(net, 420)
+    net.wait(600)  # netopsd is stopped
+    net = restart(net, metered(account="beta-1", customer="beta"))
+    net.wait(600)  # its device does not answer
+    net = restart(net, metered(account="beta-1", customer="beta"))
+    run(net, 330)
+    check(records(net))
+    assert accounts(net) == [
+        *((at, "acme-1") for at in (0, 300, 600, 900)),
+        *((at, "beta-1") for at in (1200, 1500)),
+    ]
+    assert sum(r.in_octets for r in records(net)) == 1800 * RATE
+
+
+def test_a_service_handed_over_by_mistake_and_taken_back_stays_with_its_account() -> None:
+    net = Net(metered())
+    run(net, 420)
+    net.say(Reconfigured(at=net.at, inventory=metered(account="beta-1")))
+    run(net, 60)
+    net.say(Reconfigured(at=net.at, inventory=metered()))
+    run(net, 600)
+    assert {account for _, account in accounts(net)} == {"acme-1"}

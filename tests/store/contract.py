@@ -95,6 +95,8 @@ def ticket(**what: Any) -> Ticket:
 def meter(**what: Any) -> Meter:
     values: dict[str, Any] = {
         "service": "acme-internet",
+        "customer": "acme",
+        "account": "A-1",
         "resource": Resource("osl-gw1", "if", "ge-0/0/1"),
         "at": T0,
         "in_octets": 2**64 - 1,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlmodel import AutoString
 
-from netopsd.core.beliefs import Alarm
+from netopsd.core.beliefs import Alarm, Meter
 from netopsd.errors import StoreBroken, StoreTooNew
 from netopsd.store import connect, migrations
 from netopsd.store.migrations import STEPS, Step, layout, migrate, statements, version
@@ -178,6 +178,29 @@ def _alarm_of_version_2(connection: sqlite3.Connection, alarm: Alarm) -> None:
     )
 
 
+def test_an_older_meters_slot_is_of_the_account_that_was_told_last(tmp_path: Path) -> None:
+    path = older(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        meter = (0, "7", "8", 64, None, None, 0, "5", "6", 1.0, "[]", 0, 9, 0)
+        for row in ("ge-0/0/1", "ge-0/0/2"):
+            of = ("acme-internet", f"osl-gw1/if/{row}", "osl-gw1", "if", row)
+            marks = ", ".join("?" * len(of + meter))
+            connection.execute(f"INSERT INTO meters VALUES ({marks})", of + meter)
+        connection.commit()
+    store = SqliteStore(f"sqlite:///{path}", ballast_bytes=0)
+
+    async def story() -> list[Meter]:
+        await store.open()
+        beliefs = await store.load()
+        await store.close()
+        return list(beliefs.meters.values())
+
+    told, untold = asyncio.run(story())
+    assert (told.customer, told.account, told.handed_over) == ("acme", "A-1", None)
+    assert (untold.customer, untold.account) == ("", "")
+    assert (told.in_octets, told.slot_in, told.sequence) == (7, 5, 9)
+
+
 def test_a_second_step_is_applied_once_and_in_one_piece(tmp_path: Path) -> None:
     path = older(tmp_path)
     applied: list[int] = []
@@ -253,6 +276,8 @@ def test_an_older_program_refuses_a_newer_database_and_leaves_it_alone(tmp_path:
     with closing(connect.writer(path)) as connection:
         migrate(connection, path, (*STEPS, wide()))
     before = path.read_bytes()
+    known = STEPS[-1].version
+    said = f"schema version {known + 1}; this netopsd knows up to {known}"
     for refused in (opened(path), lambda: Reader(f"sqlite:///{path}").alarms()):
         known = STEPS[-1].version
         said = f"schema version {known + 1}; this netopsd knows up to {known}"

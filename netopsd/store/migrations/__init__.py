@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from netopsd.errors import StoreBroken, StoreTooNew
-from netopsd.store.migrations import v0001, v0002, v0003
+from netopsd.store.migrations import v0001, v0002, v0003, v0004
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ STEPS: tuple[Step, ...] = (
     Step(version=1, name="first", apply=v0001.apply),
     Step(version=2, name="service orders", apply=v0002.apply),
     Step(version=3, name="announced alarms, broken tiers", apply=v0003.apply),
+    Step(version=4, name="whose a slot is", apply=v0004.apply),
 )
 
 
