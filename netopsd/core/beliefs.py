@@ -282,6 +282,7 @@ class Meter:
     in_octets: int  # counter then
     out_octets: int
     width: int  # 32 or 64
+    speed: float  # of the port then, bits per second; 0 unknown, infinite: more than can be said
     clock_ticks: int | None  # sysUpTime then
     discontinuity: float | None  # ifCounterDiscontinuityTime then
     slot: int  # start of the open slot, epoch seconds, aligned to the usage interval

@@ -20,11 +20,13 @@ def grown(was: Meter, now: Meter) -> tuple[int, int]:
     return (now.in_octets - was.in_octets) & mask, (now.out_octets - was.out_octets) & mask
 
 
-def gap(was: Meter, now: Meter, speed: float, over_speed: float) -> str:
+def gap(was: Meter, now: Meter, over_speed: float) -> str:
     """Return why the octets between two samples cannot be known, "" where they can.
 
-    `over_speed` is how many times its speed a port may seem to carry.
+    `over_speed` is how many times its speed a port may seem to carry. A LAG that lost a member, or
+    a port that is down now and says 0, carried what it did at the speed it had before.
     """
+    speed = max(was.speed, now.speed)
     elapsed = (now.at - was.at).total_seconds()
     before = Clocks(sys_uptime_ticks=was.clock_ticks)
     after = Clocks(sys_uptime_ticks=now.clock_ticks)

@@ -40,7 +40,7 @@ def observe(world: World, device: str, look: Look) -> None:
             continue
         reading = _read(service, resource, table, at)
         if reading is not None:
-            _advance(world, service, reading, _speed(table, at))
+            _advance(world, service, reading)
 
 
 def _read(service: Service, resource: Resource, table: TableLook, at: int) -> Meter | None:
@@ -61,6 +61,7 @@ def _read(service: Service, resource: Resource, table: TableLook, at: int) -> Me
             in_octets=int(values.counters[i, at]),
             out_octets=int(values.counters[o, at]),
             width=width,
+            speed=_speed(table, at),
             clock_ticks=table.clocks.sys_uptime_ticks,
             discontinuity=_gauge(table, "ifCounterDiscontinuityTime", at),
             slot=0,
@@ -86,7 +87,7 @@ def current(world: World, key: tuple[str, str]) -> Meter | None:
     return (newest or None) if newest is not None else world.meters.get(key)
 
 
-def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
+def _advance(world: World, service: Service, now: Meter) -> None:
     key = (service.id, str(now.resource))
     was = current(world, key)
     length = world.inventory.policy.usage_interval_s
@@ -99,7 +100,7 @@ def _advance(world: World, service: Service, now: Meter, speed: float) -> None:
         return  # the 64-bit counter could not be read this time: the next look has it again
     if overtaken(was, now):
         return
-    why = gap(was, now, speed, world.inventory.policy.max_rate_over_speed)
+    why = gap(was, now, world.inventory.policy.max_rate_over_speed)
     meter, records = _spread(world, service, was, now, why)
     world.running[key] = meter
     stored = world.meters.get(key)
@@ -160,6 +161,7 @@ def _spread(
         in_octets=now.in_octets,
         out_octets=now.out_octets,
         width=now.width,
+        speed=now.speed,
         clock_ticks=now.clock_ticks,
         discontinuity=before if now.discontinuity is None else now.discontinuity,
     )

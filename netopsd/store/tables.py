@@ -236,6 +236,7 @@ class MeterRow(Row, table=True):
     in_octets: str
     out_octets: str
     width: int
+    speed: float
     clock_ticks: int | None
     discontinuity: float | None
     slot: int

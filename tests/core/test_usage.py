@@ -47,6 +47,7 @@ class Port:
     uptime_s: float = 50_000.0
     discontinuity: float = 0.0
     unread: bool = False  # the discontinuity, in the next look
+    speed: float = 1000.0  # Mb/s
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +75,7 @@ class Port:
     def batch(self, at: datetime) -> Batch:
         counters = np.array([[self.shown_in], [self.shown_out]], dtype=np.uint64)
         discontinuity = math.nan if self.unread else self.discontinuity
-        gauges = np.array([[1.0], [1000.0], [discontinuity]])
+        gauges = np.array([[1.0], [self.speed], [discontinuity]])
         ticks = round(self.uptime_s * 100) % 2**32
         return Batch(
             device="pe1",
@@ -278,6 +279,24 @@ def test_a_spike_no_port_can_carry_is_a_gap() -> None:
     assert meter is not None
     assert meter.slot_in == 0
     assert "faster than the port" in meter.slot_gaps[-1]
+
+
+@pytest.mark.parametrize("speed", [1000.0, 0.0, math.nan], ids=["one left", "none left", "unread"])
+def test_what_a_lag_carried_before_it_lost_a_member_is_not_faster_than_the_port(
+    speed: float,
+) -> None:
+    port, metered = Port(speed=2000.0), Metered()
+    metered.look(port, T0)
+    metered.restart()
+    port.flow(30, 7_000_000_000, 0)  # both members were full until a moment ago
+    port.speed = speed
+    metered.look(port, T0 + timedelta(seconds=30))
+    port.flow(30, 3_000_000_000, 0)
+    metered.look(port, T0 + timedelta(seconds=60))
+
+    meter = current(metered.world, KEY)
+    assert meter is not None
+    assert (meter.slot_in, meter.slot_gaps) == (10_000_000_000, ())
 
 
 def test_two_looks_in_quick_succession_lose_no_octets_of_a_busy_port() -> None:

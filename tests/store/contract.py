@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -102,6 +103,7 @@ def meter(**what: Any) -> Meter:
         "in_octets": 2**64 - 1,
         "out_octets": 0,
         "width": 64,
+        "speed": math.inf,
         "clock_ticks": 4_294_967_295,
         "discontinuity": None,
         "slot": 1_000_000,

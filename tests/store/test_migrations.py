@@ -279,8 +279,6 @@ def test_an_older_program_refuses_a_newer_database_and_leaves_it_alone(tmp_path:
     known = STEPS[-1].version
     said = f"schema version {known + 1}; this netopsd knows up to {known}"
     for refused in (opened(path), lambda: Reader(f"sqlite:///{path}").alarms()):
-        known = STEPS[-1].version
-        said = f"schema version {known + 1}; this netopsd knows up to {known}"
         with pytest.raises(StoreTooNew, match=said):
             refused()
     assert path.read_bytes() == before

@@ -35,7 +35,7 @@ STEPS: tuple[Step, ...] = (
     Step(version=1, name="first", apply=v0001.apply),
     Step(version=2, name="service orders", apply=v0002.apply),
     Step(version=3, name="announced alarms, broken tiers", apply=v0003.apply),
-    Step(version=4, name="whose a slot is", apply=v0004.apply),
+    Step(version=4, name="what a meter knows", apply=v0004.apply),
 )
 
 

@@ -1,7 +1,7 @@
-"""Version 4: whose the open slot of a meter is.
+"""Version 4: whose the open slot of a meter is, and how fast its port was at the last sample.
 
 Until now that was whoever had the service when the slot was told. What was told last says whose the
-service was; of a meter that told nothing yet nobody knows.
+service was; of a meter that told nothing yet nobody knows. The speed is not known until it is read.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ STATEMENTS = (
         in_octets VARCHAR NOT NULL,
         out_octets VARCHAR NOT NULL,
         width INTEGER NOT NULL,
+        speed FLOAT NOT NULL,
         clock_ticks INTEGER,
         discontinuity FLOAT,
         slot INTEGER NOT NULL,
@@ -49,7 +50,7 @@ STATEMENTS = (
     INSERT INTO meters
     SELECT service, resource, resource_device, resource_table, resource_row,
         {LAST_TOLD.format(column="customer")}, {LAST_TOLD.format(column="account")}, NULL,
-        at, in_octets, out_octets, width, clock_ticks, discontinuity, slot, slot_in, slot_out,
+        at, in_octets, out_octets, width, 0.0, clock_ticks, discontinuity, slot, slot_in, slot_out,
         slot_covered_s, slot_gaps, slot_reconstructed, sequence, opened_at
     FROM meters_before AS was ORDER BY rowid
     """,
@@ -58,6 +59,6 @@ STATEMENTS = (
 
 
 def apply(connection: sqlite3.Connection) -> None:
-    """Make the table of meters anew, with an owner for each."""
+    """Make the table of meters anew, with an owner and a speed for each."""
     for statement in STATEMENTS:
         connection.execute(statement)
