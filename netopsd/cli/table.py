@@ -24,7 +24,7 @@ STATES = {
     "bgpPeerAdminStatus": {1: "stop", 2: "start"},
     "entPhySensorOperStatus": {1: "ok", 2: "unavailable", 3: "nonoperational"},
 }  # fmt: skip
-UNITS = {"ifHighSpeed": "Mbit/s", "hrProcessorLoad": "%"}
+UNITS = {"ifHighSpeed": "Mbit/s", "ifSpeed": "bit/s", "hrProcessorLoad": "%"}
 TICKS = ("sysUpTime", "hrSystemUptime", "ifCounterDiscontinuityTime")
 
 

@@ -42,8 +42,8 @@ def gap(was: Meter, now: Meter, over_speed: float) -> str:
         ("counter reset", was.width == 64 and fell),
         ("counter reset or wrap, and no clock to tell which", fell and blind),
         (
-            "32-bit counter may have wrapped unseen",
-            was.width == 32 and wraps_unseen(speed, elapsed),
+            "32-bit counter may have wrapped unseen" + ("" if speed else ", port speed unknown"),
+            was.width == 32 and any(grown(was, now)) and wraps_unseen(speed, elapsed),
         ),
         ("faster than the port", speed > 0 and max(grown(was, now)) > most),
     )

@@ -18,6 +18,7 @@ TICKS = 1 << 32
 SLACK_S = 5.0  # agents' clocks and our own are not the same
 SLACK = 0.05
 SPEED_LIMIT = 1.02  # of ifHighSpeed: more than that is impossible
+SPEED_UNTOLD = 1e9  # bits per second, of a port that does not say
 SPEED_UNIT = 125_000  # octets per second of one Mb/s, ifHighSpeed's unit
 
 
@@ -172,6 +173,9 @@ def deltas(
     return Deltas(grown, valid, elapsed_s)
 
 
-def wraps_unseen(rate_bits_per_s: float, interval_s: float) -> bool:
-    """Whether a 32-bit octet counter could wrap unseen: interval beyond half its wrap time."""
-    return rate_bits_per_s > 0 and interval_s > (1 << 32) * 8 / rate_bits_per_s / 2
+def wraps_unseen(speed: float, interval_s: float) -> bool:
+    """Whether a 32-bit octet counter could wrap unseen: interval beyond half its wrap time.
+
+    `speed` is in bits per second. A port that does not say its speed (0) may be a gigabit port.
+    """
+    return interval_s * (speed or SPEED_UNTOLD) > (1 << 32) * 8 / 2

@@ -21,6 +21,7 @@ from netopsd.core.world import World
 
 WIDE = ("ifHCInOctets", "ifHCOutOctets", 64)
 NARROW = ("ifInOctets", "ifOutOctets", 32)
+PAST_IF_SPEED = 0xFFFF_FFFF  # "more than that" (RFC 2863)
 FOUR = Decimal("0.0001")
 MICRO = 1_000_000
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -77,8 +78,12 @@ def _gauge(table: TableLook, name: str, at: int) -> float | None:
 
 
 def _speed(table: TableLook, at: int) -> float:
-    """Return the port's speed in bits per second, 0 where unknown."""
-    return (_gauge(table, "ifHighSpeed", at) or 0.0) * 1e6
+    """Return the port's speed in bits per second: 0 where unknown, infinite where past ifSpeed."""
+    high = _gauge(table, "ifHighSpeed", at)
+    if high:
+        return high * 1e6
+    low = _gauge(table, "ifSpeed", at) or 0.0
+    return low if low < PAST_IF_SPEED else math.inf
 
 
 def current(world: World, key: tuple[str, str]) -> Meter | None:

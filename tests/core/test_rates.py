@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -176,7 +178,12 @@ def test_counters_keep_every_bit() -> None:
 def test_a_gigabit_port_wraps_32_bits_in_34_seconds() -> None:
     assert not wraps_unseen(1e9, 17)
     assert wraps_unseen(1e9, 18)
-    assert not wraps_unseen(0, 1e9)
+
+
+def test_a_port_of_unknown_speed_may_be_a_gigabit_port() -> None:
+    assert not wraps_unseen(0, 17)
+    assert wraps_unseen(0, 18)
+    assert wraps_unseen(math.inf, 1)
 
 
 def test_the_same_number_of_boots_is_no_second_witness() -> None:

@@ -48,6 +48,7 @@ class Port:
     discontinuity: float = 0.0
     unread: bool = False  # the discontinuity, in the next look
     speed: float = 1000.0  # Mb/s
+    said_in: str = "ifHighSpeed"
     layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class Port:
             labels={},
             counters=names,
             widths=(self.width, self.width),
-            gauges=("ifOperStatus", "ifHighSpeed", "ifCounterDiscontinuityTime"),
+            gauges=("ifOperStatus", self.said_in, "ifCounterDiscontinuityTime"),
         )
 
     def flow(self, seconds: float, into: int, out: int) -> None:
@@ -239,6 +240,50 @@ def test_a_32_bit_counter_read_too_rarely_is_a_gap_and_no_guess() -> None:
     assert meter is not None
     assert "wrapped unseen" in meter.slot_gaps[-1]
     assert meter.slot_in == 0
+
+
+UNTOLD, FAST_ETHERNET, BEYOND = math.nan, 100e6, 0xFFFF_FFFF
+
+
+@pytest.mark.parametrize(
+    ("if_speed", "seconds", "octets", "known"),
+    [
+        (UNTOLD, 900, 900 * 12_500_000, False),  # 100 Mb/s, wrapped twice: 8.6 GB would be lost
+        (UNTOLD, 60, 1_000_000, False),
+        (UNTOLD, 15, 1_000_000, True),  # even a gigabit port has not wrapped yet
+        (UNTOLD, 900, 0, True),  # not moved at all
+        (FAST_ETHERNET, 900, 900 * 12_500_000, False),
+        (FAST_ETHERNET, 60, 60 * 12_500_000, True),
+        (BEYOND, 15, 1_000_000, False),
+    ],
+)
+def test_octets_of_a_port_without_ifxtable_are_known_or_a_gap(
+    if_speed: float, seconds: int, octets: int, known: bool
+) -> None:
+    port, metered = Port(width=32, speed=if_speed, said_in="ifSpeed"), Metered()
+    metered.look(port, T0)
+    port.flow(seconds, octets, 0)
+    metered.look(port, T0 + timedelta(seconds=seconds))
+
+    meter = current(metered.world, KEY)
+    assert meter is not None
+    gaps = {g.partition(" ")[2] for r in metered.records for g in r.gaps} | set(
+        g.partition(" ")[2] for g in meter.slot_gaps
+    )
+    unseen = "32-bit counter may have wrapped unseen"
+    unknown = ", port speed unknown" if math.isnan(if_speed) else ""
+    assert gaps == (set() if known else {unseen + unknown})
+    assert metered.accounted() == (port.true_in, 0)
+    assert sum(r.in_octets for r in metered.records) + meter.slot_in == (octets if known else 0)
+
+
+def test_a_port_faster_than_ifspeed_can_say_may_be_as_fast_as_it_is() -> None:
+    port, metered = Port(speed=BEYOND, said_in="ifSpeed"), Metered()
+    metered.look(port, T0)
+    port.flow(30, 30_000_000_000, 0)  # 8 Gb/s
+    metered.look(port, T0 + timedelta(seconds=30))
+    assert metered.accounted() == (30_000_000_000, 0)
+    assert not {g for r in metered.records for g in r.gaps}
 
 
 def test_records_are_sequenced_without_holes_and_never_twice() -> None:

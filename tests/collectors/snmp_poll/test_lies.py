@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collectors.snmp_codec.ber import Tag
 from collectors.snmp_poll import (
     Credentials,
     SnmpPoller,
@@ -22,7 +23,7 @@ from collectors.snmp_poll import (
 from netopsd.clock import SystemClock
 from netopsd.core.model import Batch, Blind, Table
 from netopsd.errors import CannotLook
-from tests.collectors.snmp_poll.agent import LIES, Agent, Liar, switch
+from tests.collectors.snmp_poll.agent import IF, LIES, Agent, Liar, switch
 from tests.collectors.snmp_poll.secure_agent import ME_HERE, SecureAgent, SecureLiar
 from tests.patience import spent_s
 
@@ -153,6 +154,20 @@ def test_every_engine_reads_the_same(version: str, engine: str) -> None:
     assert ports(got).layout.labels["ifAlias"][2] == "customer 2"
     assert not got.errors
     assert ports(got).missing is None
+
+
+@pytest.mark.parametrize("hc", [True, False], ids=["ifXTable", "none"])
+def test_a_port_says_its_speed_in_one_column_and_the_other_is_not_asked_for(hc: bool) -> None:
+    """ifSpeed is for agents that have nothing better: one more value a port is nobody else's."""
+    agent = Agent(switch(hc=hc) | {f"{IF}.5.{i}": (Tag.GAUGE32, 100_000_000) for i in range(1, 5)})
+    got, _ = tell(agent, two_looks)
+
+    speed, other = ("ifHighSpeed", "ifSpeed") if hc else ("ifSpeed", "ifHighSpeed")
+    assert gauge(got, speed) == [1000.0 if hc else 1e8] * 4
+    assert other not in ports(got).layout.gauges
+    assert not got.errors
+    asked = {bind.oid for pdu in agent.asked for bind in pdu.varbinds}
+    assert any(str(oid).startswith(f"{IF}.5.") for oid in asked) is not hc
 
 
 @pytest.mark.parametrize(
