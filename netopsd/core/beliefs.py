@@ -313,4 +313,4 @@ class UsageRecord:
     gaps: tuple[str, ...] = ()  # "2026-11-23T10:00:00Z/2026-11-23T10:00:30Z counter reset"
     reconstructed: bool = False  # split from a longer difference
     sequence: int = 0  # per (service, resource), no holes
-    revision: int = 0
+    revision: int = 0  # another one holds other octets: records of one slot add up

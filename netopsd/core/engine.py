@@ -147,24 +147,31 @@ def _tick(world: World, at: datetime) -> None:
         world.moments["began"] = at
     world.moments["tick"] = at
     for what, key in agenda.take(world, last, at):
-        match what:
-            case "ticket":
-                ticket.open_if_due(world, key, at)
-            case "close":
-                ticket.close_if_due(world, key, at)
-            case "steady":
-                alarm.steady(world, key, at)
-            case "unshelve":
-                alarm.unshelve_if_due(world, key, at)
-            case "momentary":
-                event.end_momentary(world, key, at)
-            case "window":
-                reconfigure.mark_windows(world, at)
+        _due(world, what, key, at)
     if (
         last is None
         or int(at.timestamp()) // SILENCE_EVERY_S != int(last.timestamp()) // SILENCE_EVERY_S
     ):
         reach.watch_silence(world, at)
+
+
+def _due(world: World, what: str, key: str, at: datetime) -> None:
+    """Judge again what waited for this moment."""
+    match what:
+        case "ticket":
+            ticket.open_if_due(world, key, at)
+        case "close":
+            ticket.close_if_due(world, key, at)
+        case "steady":
+            alarm.steady(world, key, at)
+        case "unshelve":
+            alarm.unshelve_if_due(world, key, at)
+        case "momentary":
+            event.end_momentary(world, key, at)
+        case "window":
+            reconfigure.mark_windows(world, at)
+        case "clock":
+            usage.put_right(world, at)
 
 
 def _act(world: World, asked: Acknowledge | Shelve | TicketAct) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from netopsd.core import agenda, cause, maintenance, missing, outage, reach, sla, usage
 from netopsd.core import alarm as alarms
@@ -14,6 +14,10 @@ from netopsd.core.inventory import Inventory, Service
 from netopsd.core.model import Resource
 from netopsd.core.ordered import promised, with_ordered
 from netopsd.core.world import World
+
+# A machine that starts with its clock wrong has it set right by then; what was stored can be
+# compared with it only afterwards.
+CLOCK_SETTLES_S = 600
 
 
 def adopt(world: World, inventory: Inventory, at: datetime) -> None:
@@ -28,7 +32,8 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     for service in before.services.values():
         outage.settle(world, service, at, now=True)
     kept = {(s.id, str(m)): s for s in inventory.services.values() for m in s.meters}
-    for key in dict.fromkeys(key for m in (world.meters, world.running) for key, _ in m.items()):
+    agenda.put(world, at + timedelta(seconds=CLOCK_SETTLES_S), "clock", "")
+    for key in usage.known(world):
         if key in kept:
             usage.hand_over(world, kept[key], key, at)
         else:

@@ -7,7 +7,8 @@ parts add up to the whole. A reset, a wrap that cannot be told, an impossible ra
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from netopsd.core.beliefs import Meter, UsageRecord
@@ -24,6 +25,8 @@ NARROW = ("ifInOctets", "ifOutOctets", 32)
 PAST_IF_SPEED = 0xFFFF_FFFF  # "more than that" (RFC 2863)
 FOUR = Decimal("0.0001")
 MICRO = 1_000_000
+UNTIL = "usage until|"  # of a meter closed: what ends by then is told
+AHEAD_S = 300.0  # less than that, or than a slot, is waited out: then nothing is lost
 STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -86,6 +89,11 @@ def _speed(table: TableLook, at: int) -> float:
     return low if low < PAST_IF_SPEED else math.inf
 
 
+def known(world: World) -> Iterable[tuple[str, str]]:
+    """Return the keys of all meters, stored or not yet."""
+    return dict.fromkeys(key for m in (world.meters, world.running) for key, _ in m.items())
+
+
 def current(world: World, key: tuple[str, str]) -> Meter | None:
     """Return where a meter stands: the newest value, stored or not yet."""
     newest = world.running.get(key)
@@ -120,10 +128,17 @@ def _advance(world: World, service: Service, now: Meter) -> None:
 def _open(world: World, key: tuple[str, str], now: Meter, slot: int) -> None:
     """Begin to meter, or begin again: numbers go on, and a slot told of is not told of twice."""
     name = "|".join(key)
-    if slot < (world.sequences.get(f"usage until|{name}") or 0):
+    if slot < (world.sequences.get(f"{UNTIL}{name}") or 0):
         return
     sequence = world.sequences.get(f"usage|{name}") or 0
     world.meters[key] = world.running[key] = replace(now, slot=slot, sequence=sequence)
+
+
+def _revision(world: World, name: str, slot: int) -> int:
+    """Return which record of a slot comes next: 0 but for slots told when the clock was ahead."""
+    if slot >= (world.sequences.get(f"usage ahead|{name}") or 0):
+        return 0
+    return world.sequences.get(f"usage revision|{name}") or 0
 
 
 def _checkpoint(world: World) -> float:
@@ -156,7 +171,7 @@ def _spread(
         )
         done, cursor = (upto[0], upto[1]), until
         if until == boundary * MICRO:
-            meter, record = _close(service, meter, boundary)
+            meter, record = _close(world, service, meter, boundary)
             records.append(record)
     # What was not read is as it was, but not beyond a gap: another boot's times begin anew.
     before = None if why else was.discontinuity
@@ -194,9 +209,9 @@ def _named(gaps: tuple[str, ...], start: int, end: int, why: str) -> tuple[str, 
     return (*gaps[:-1], f"{begun}/{_iso(end)} several, last: {why}")
 
 
-def _close(service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord]:
+def _close(world: World, service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord]:
     """Return the meter in its next slot and the record of the one it leaves at `end`."""
-    record = _record(meter, end)
+    record = _record(world, meter, end)
     handed = meter.handed_over
     stays = handed is not None and end * MICRO < _micros(handed)
     following = replace(
@@ -215,7 +230,7 @@ def _close(service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord
     return following, record
 
 
-def _record(meter: Meter, end: int) -> UsageRecord:
+def _record(world: World, meter: Meter, end: int) -> UsageRecord:
     """Return the record of the open slot, which ends at `end`."""
     starts = datetime.fromtimestamp(meter.slot, UTC)
     ends = datetime.fromtimestamp(end, UTC)
@@ -226,8 +241,10 @@ def _record(meter: Meter, end: int) -> UsageRecord:
             f"{_iso(meter.slot * MICRO)}/{_iso(_micros(meter.opened_at))} not yet metered",
             *gaps,
         )
+    name = f"{meter.service}|{meter.resource}"
+    revision = _revision(world, name, meter.slot)
     return UsageRecord(
-        key=f"{meter.service}|{meter.resource}|octets|{starts:{STAMP}}|{ends:{STAMP}}|0",
+        key=f"{name}|octets|{starts:{STAMP}}|{ends:{STAMP}}|{revision}",
         service=meter.service,
         customer=meter.customer,
         account=meter.account,
@@ -241,7 +258,30 @@ def _record(meter: Meter, end: int) -> UsageRecord:
         gaps=gaps,
         reconstructed=meter.slot_reconstructed,
         sequence=meter.sequence + 1,
+        revision=revision,
     )
+
+
+def put_right(world: World, at: datetime) -> None:
+    """Begin anew where what was told reaches well beyond `at`, our own clock's present.
+
+    It was ahead, and we were stopped until it was right: nothing would be counted until time has
+    caught up. What was told stands, with the octets of then. What goes through now is told besides,
+    in records of the next revision, until the slots are new ones: each octet is in one record.
+    """
+    length = world.inventory.policy.usage_interval_s
+    limit = at + timedelta(seconds=max(AHEAD_S, length))
+    for key in known(world):
+        meter = current(world, key)
+        if meter is not None and meter.at > limit:
+            close_meter(world, key, at, "clock was ahead")
+    told = world.sequences
+    for until, end in tuple(told.items()):
+        if until.startswith(UNTIL) and end > limit.timestamp():
+            name = until.removeprefix(UNTIL)
+            told[f"usage revision|{name}"] = (told.get(f"usage revision|{name}") or 0) + 1
+            told[f"usage ahead|{name}"] = max(told.get(f"usage ahead|{name}") or 0, end)
+            told[until] = int(at.timestamp()) // length * length
 
 
 def hand_over(world: World, service: Service, key: tuple[str, str], at: datetime) -> None:
@@ -265,7 +305,9 @@ def hand_over(world: World, service: Service, key: tuple[str, str], at: datetime
     world.meters[key] = world.running[key] = meter
 
 
-def close_meter(world: World, key: tuple[str, str], at: datetime) -> None:
+def close_meter(
+    world: World, key: tuple[str, str], at: datetime, why: str = "metering ended"
+) -> None:
     """End a meter for good: tell its open slot, naming the rest of it, and forget it."""
     meter = current(world, key)
     if meter is None:
@@ -277,10 +319,10 @@ def close_meter(world: World, key: tuple[str, str], at: datetime) -> None:
         world.sequences[f"usage|{name}"] = meter.sequence
         return
     end = _boundary(_micros(meter.at), world.inventory.policy.usage_interval_s)
-    gaps = _named(meter.slot_gaps, _micros(meter.at), end * MICRO, "metering ended")
-    record = _record(replace(meter, slot_gaps=gaps), end)
+    gaps = _named(meter.slot_gaps, _micros(meter.at), end * MICRO, why)
+    record = _record(world, replace(meter, slot_gaps=gaps), end)
     world.sequences[f"usage|{name}"] = record.sequence
-    world.sequences[f"usage until|{name}"] = end
+    world.sequences[f"{UNTIL}{name}"] = end
     world.out.usage.append(record)
     world.out.notices.append(UsageNotice(record=record, at=at))
 

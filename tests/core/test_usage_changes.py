@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pytest
 
 from netopsd.core.beliefs import UsageRecord
 from netopsd.core.inventory import Inventory
@@ -131,7 +132,7 @@ def test_a_64_bit_counter_missing_in_one_look_is_only_a_later_look() -> None:
 def restart(net: Net, changed: Inventory) -> Net:
     """netopsd is started anew, with `changed` in its files; the numbers told so far go with it."""
     again = restarted(net, changed)
-    again.layouts = net.layouts
+    again.layouts, again.uptime0 = net.layouts, net.uptime0
     again.outcomes = net.outcomes
     again.say(Reconfigured(at=again.at, inventory=changed))
     return again
@@ -197,3 +198,121 @@ def test_a_service_handed_over_by_mistake_and_taken_back_stays_with_its_account(
     net.say(Reconfigured(at=net.at, inventory=metered()))
     run(net, 600)
     assert {account for _, account in accounts(net)} == {"acme-1"}
+
+
+def flow(net: Net, seconds: int) -> None:
+    """Octets go through, whatever our clock says of the time."""
+    for _ in range(seconds // 30):
+        net.look("a", Ports({"p1": 1}, octets={"p1": (net.octets, 0)}))
+        net.octets += 30 * RATE
+        net.wait(30)
+
+
+def clock(net: Net, step: timedelta) -> None:
+    """Somebody sets our clock; the device's own goes on."""
+    net.uptime0["a"] += step
+    net.at += step
+
+
+def set_right(net: Net, step: timedelta) -> Net:
+    """The clock, ahead by `step`, is put right while netopsd is stopped."""
+    clock(net, -step)
+    return restart(net, metered())
+
+
+def open_octets(net: Net) -> int:
+    return sum(meter.slot_in for _, meter in net.world.running.items() if meter)
+
+
+@pytest.mark.parametrize("step", [timedelta(days=90), timedelta(days=2), timedelta(hours=1)])
+def test_usage_is_told_again_after_a_clock_that_was_ahead_is_put_right(step: timedelta) -> None:
+    net = Net(metered())
+    flow(net, 420)
+    clock(net, step)
+    flow(net, 120)
+    net = set_right(net, step)
+    before = len(records(net))
+    flow(net, 3600)
+
+    told = records(net)
+    assert len({r.key for r in told}) == len(told)
+    assert [r.sequence for r in told] == list(range(1, len(told) + 1))
+    ahead, *present = told[before:]
+    assert "clock was ahead" in ahead.gaps[-1]
+    assert ahead.starts > T0 + step
+    begun = T0 + timedelta(seconds=540 + 600)  # ten minutes for the clock to be set
+    assert present[0].starts <= begun < present[0].ends
+    assert [r.revision for r in present] == [1] * 10
+    assert {r.in_octets for r in present[1:]} == {300 * RATE}
+    assert {r.completeness for r in present[1:]} == {1}
+    # The clock's step, and from the last look while it was ahead to the first one counted again.
+    in_gaps = (30 + 30 + 600) * RATE
+    assert sum(r.in_octets for r in told) + open_octets(net) == net.octets - 30 * RATE - in_gaps
+
+
+def test_slots_that_were_never_told_are_told_as_ever_once_time_has_caught_up() -> None:
+    net, step = Net(metered()), timedelta(hours=1)
+    flow(net, 420)
+    clock(net, step)
+    flow(net, 120)
+    net = set_right(net, step)
+    flow(net, 5400)
+    told = records(net)
+    caught_up = T0 + step + timedelta(seconds=600)  # the end of the last slot that was told ahead
+    again = {r.starts for r in told if r.revision}
+    assert again == {T0 + timedelta(seconds=s) for s in range(900, 4200, 300)}
+    assert {r.revision for r in told if r.starts >= caught_up} == {0}
+    assert len([r for r in told if r.starts >= caught_up]) == 5
+
+
+def test_a_clock_that_is_ahead_twice_tells_no_slot_twice_under_one_key() -> None:
+    net, step = Net(metered()), timedelta(hours=2)
+    for _ in range(2):
+        flow(net, 900)
+        clock(net, step)
+        flow(net, 120)
+        net = set_right(net, step)
+    flow(net, 1800)
+    told = records(net)
+    assert len({r.key for r in told}) == len(told)
+    assert {r.revision for r in told} == {0, 1, 2}
+    assert sum(r.in_octets for r in told) + open_octets(net) < net.octets
+
+
+def test_a_service_that_ended_while_the_clock_was_ahead_can_be_metered_again() -> None:
+    net, step = Net(metered()), timedelta(days=2)
+    flow(net, 420)
+    clock(net, step)
+    flow(net, 120)
+    net.say(Reconfigured(at=net.at, inventory=inventory({"a": ()})))
+    net = set_right(net, step)
+    flow(net, 1200)
+    assert [r.in_octets for r in records(net)][-1] == 300 * RATE
+
+
+def test_a_clock_that_was_ahead_by_less_than_a_slot_loses_nothing() -> None:
+    net, step = Net(metered()), timedelta(seconds=200)
+    flow(net, 420)
+    net.at += step
+    flow(net, 120)
+    net.at -= step
+    net = restart(net, metered())
+    flow(net, 1500)
+    told = records(net)
+    check(told)
+    assert not [gap for r in told for gap in r.gaps]
+    assert sum(r.in_octets for r in told) + open_octets(net) == net.octets - 30 * RATE
+
+
+def test_a_start_with_a_clock_that_is_behind_at_first_ends_no_meter() -> None:
+    net, behind = Net(metered()), timedelta(days=900)
+    flow(net, 420)
+    clock(net, -behind)
+    net = restart(net, metered())
+    flow(net, 300)
+    clock(net, behind)
+    flow(net, 1200)
+    told = records(net)
+    check(told)
+    assert not [gap for r in told for gap in r.gaps]
+    assert sum(r.in_octets for r in told) + open_octets(net) == net.octets - 30 * RATE
