@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 SLOT_S = 300  # the percentile is of 300 s averages aligned to the epoch
+_MICRO = timedelta(microseconds=1)
+_SLOT = SLOT_S * 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,8 +54,10 @@ def rate(slots: Iterable[Slot], starts: datetime, ends: datetime) -> Rated:
     """Return the volume and percentiles of one service's slots starting in [starts, ends).
 
     Ports are summed slot by slot before the percentile is taken. Volume counts every slot;
-    percentiles are of 300 s slots: longer ones are refused with ValueError (an hourly average
-    hides the peak), shorter ones are summed into theirs.
+    percentiles are of 300 s slots: shorter ones are summed into theirs. A longer one is spread
+    evenly where it is reconstructed, since that is how shorter ones would have been told, and is
+    missing where nothing is known of it; any other is refused with ValueError (an hourly average
+    hides the peak).
     """
     sums: dict[int, list[int]] = {}
     partial: set[int] = set()
@@ -61,14 +65,14 @@ def rate(slots: Iterable[Slot], starts: datetime, ends: datetime) -> Rated:
     for slot in slots:
         if not starts <= slot.starts < ends:
             continue
-        number = _number(slot)
-        into = sums.setdefault(number, [0, 0])
-        into[0] += slot.in_octets
-        into[1] += slot.out_octets
-        if slot.completeness < 1:
-            partial.add(number)
-        if slot.reconstructed:
-            guessed.add(number)
+        for number, in_octets, out_octets in _parts(slot):
+            into = sums.setdefault(number, [0, 0])
+            into[0] += in_octets
+            into[1] += out_octets
+            if slot.completeness < 1:
+                partial.add(number)
+            if slot.reconstructed:
+                guessed.add(number)
     expected = -(-int((ends - starts) / timedelta(seconds=1)) // SLOT_S)
     return Rated(
         in_octets=sum(octets[0] for octets in sums.values()),
@@ -90,12 +94,28 @@ def percentile_95(values: Sequence[int]) -> int:
     return sorted(values, reverse=True)[len(values) * 5 // 100]
 
 
-def _number(slot: Slot) -> int:
-    """The slot's number since the epoch. Raises ValueError for one that spans several."""
-    first = (slot.starts - _EPOCH) // timedelta(seconds=SLOT_S)
-    last = (slot.ends - timedelta(microseconds=1) - _EPOCH) // timedelta(seconds=SLOT_S)
-    if first != last:
+def _parts(slot: Slot) -> Iterator[tuple[int, int, int]]:
+    """Yield numbers of 300 s slots since the epoch and the octets in each, which add up.
+
+    Raises ValueError for a measured slot that spans several.
+    """
+    start, end = ((at - _EPOCH) // _MICRO for at in (slot.starts, slot.ends))
+    first, last = start // _SLOT, (end - 1) // _SLOT
+    if first == last:
+        yield first, slot.in_octets, slot.out_octets
+        return
+    if slot.completeness == 0 and not (slot.in_octets or slot.out_octets):
+        return
+    if not slot.reconstructed:
         raise ValueError(
             f"slot {slot.starts.isoformat()} to {slot.ends.isoformat()} is not within {SLOT_S} s"
         )
-    return first
+    done = (0, 0)
+    for number in range(first, last + 1):
+        passed = min((number + 1) * _SLOT, end) - start
+        upto = (
+            slot.in_octets * passed // (end - start),
+            slot.out_octets * passed // (end - start),
+        )
+        yield number, upto[0] - done[0], upto[1] - done[1]
+        done = upto

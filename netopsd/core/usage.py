@@ -7,7 +7,7 @@ parts add up to the whole. A reset, a wrap that cannot be told, an impossible ra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -17,6 +17,7 @@ from netopsd.core.inventory import Service
 from netopsd.core.looks import Look, TableLook
 from netopsd.core.model import Resource
 from netopsd.core.outcome import UsageNotice
+from netopsd.core.slots import LONGEST_S, MICRO, boundary, ends, iso, micros, named
 from netopsd.core.values import replace
 from netopsd.core.world import World
 
@@ -24,7 +25,6 @@ WIDE = ("ifHCInOctets", "ifHCOutOctets", 64)
 NARROW = ("ifInOctets", "ifOutOctets", 32)
 PAST_IF_SPEED = 0xFFFF_FFFF  # "more than that" (RFC 2863)
 FOUR = Decimal("0.0001")
-MICRO = 1_000_000
 UNTIL = "usage until|"  # of a meter closed: what ends by then is told
 AHEAD_S = 300.0  # less than that, or than a slot, is waited out: then nothing is lost
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -150,32 +150,48 @@ def _spread(
 ) -> tuple[Meter, list[UsageRecord]]:
     """Return the meter at `now` and a record for each slot that ended on the way."""
     length = world.inventory.policy.usage_interval_s
-    start, end = _micros(was.at), _micros(now.at)
+    start, end = micros(was.at), micros(now.at)
+    if not why and end - start > LONGEST_S * MICRO:
+        why = "looks more than 31 days apart"
     octets = (0, 0) if why else grown(was, now)
     device = world.inventory.devices.get(now.resource.device)
     far_apart = (end - start) / MICRO > max(3 * (device.interval_s if device else 0.0), 1.0)
     records: list[UsageRecord] = []
     meter, done, cursor = was, (0, 0), start
-    while cursor < end:
-        boundary = _boundary(cursor, length)
-        until = min(boundary * MICRO, end)
+    for mark in (*_marks(was, start, end, length), None):
+        until = end if mark is None else mark * MICRO
         upto = tuple(g * (until - start) // (end - start) for g in octets)
-        covered = 0.0 if why else (until - cursor) / MICRO
-        meter = replace(
-            meter,
-            slot_in=meter.slot_in + upto[0] - done[0],
-            slot_out=meter.slot_out + upto[1] - done[1],
-            slot_covered_s=meter.slot_covered_s + covered,
-            slot_gaps=_named(meter.slot_gaps, cursor, until, why),
-            slot_reconstructed=meter.slot_reconstructed or (far_apart and not why),
-        )
+        long = mark is not None and mark - meter.slot > length
+        if until > cursor:
+            meter = replace(
+                meter,
+                slot_in=meter.slot_in + upto[0] - done[0],
+                slot_out=meter.slot_out + upto[1] - done[1],
+                slot_covered_s=meter.slot_covered_s + (0.0 if why else (until - cursor) / MICRO),
+                slot_gaps=named(meter.slot_gaps, cursor, until, why),
+                slot_reconstructed=meter.slot_reconstructed or ((far_apart or long) and not why),
+            )
         done, cursor = (upto[0], upto[1]), until
-        if until == boundary * MICRO:
-            meter, record = _close(world, service, meter, boundary)
+        if mark is not None:
+            meter, record = _close(world, service, meter, mark)
             records.append(record)
+    return _standing(meter, was, now, why), records
+
+
+def _marks(was: Meter, start: int, end: int, length: int) -> Iterator[int]:
+    """Yield where records end; the slot another account came in ends one, however long they are."""
+    handed = end if was.handed_over is None else boundary(micros(was.handed_over), length) * MICRO
+    if start < handed < end:
+        yield from ends(start, handed, length)
+        start = handed
+    yield from ends(start, end, length)
+
+
+def _standing(meter: Meter, was: Meter, now: Meter, why: str) -> Meter:
+    """Return `meter` with the counters of `now`."""
     # What was not read is as it was, but not beyond a gap: another boot's times begin anew.
     before = None if why else was.discontinuity
-    fresh = replace(
+    return replace(
         meter,
         at=now.at,
         in_octets=now.in_octets,
@@ -185,35 +201,13 @@ def _spread(
         clock_ticks=now.clock_ticks,
         discontinuity=before if now.discontinuity is None else now.discontinuity,
     )
-    return fresh, records
-
-
-def _boundary(micros: int, length: int) -> int:
-    """Return the end of the slot that a moment falls into, in epoch seconds.
-
-    Slots lie on multiples of `length`; where that was changed, one odd slot leads to the new grid.
-    """
-    return (micros // (length * MICRO) + 1) * length
-
-
-MOST_GAPS = 32
-
-
-def _named(gaps: tuple[str, ...], start: int, end: int, why: str) -> tuple[str, ...]:
-    """Add a gap by name; a slot with very many keeps the first ones and one that spans the rest."""
-    if not why:
-        return gaps
-    if len(gaps) < MOST_GAPS:
-        return (*gaps, f"{_iso(start)}/{_iso(end)} {why}")
-    begun = gaps[-1].partition("/")[0]
-    return (*gaps[:-1], f"{begun}/{_iso(end)} several, last: {why}")
 
 
 def _close(world: World, service: Service, meter: Meter, end: int) -> tuple[Meter, UsageRecord]:
     """Return the meter in its next slot and the record of the one it leaves at `end`."""
     record = _record(world, meter, end)
     handed = meter.handed_over
-    stays = handed is not None and end * MICRO < _micros(handed)
+    stays = handed is not None and end * MICRO < micros(handed)
     following = replace(
         meter,
         customer=meter.customer if stays else service.customer,
@@ -238,7 +232,7 @@ def _record(world: World, meter: Meter, end: int) -> UsageRecord:
     gaps = meter.slot_gaps
     if meter.opened_at > starts:
         gaps = (
-            f"{_iso(meter.slot * MICRO)}/{_iso(_micros(meter.opened_at))} not yet metered",
+            f"{iso(meter.slot * MICRO)}/{iso(micros(meter.opened_at))} not yet metered",
             *gaps,
         )
     name = f"{meter.service}|{meter.resource}"
@@ -318,21 +312,10 @@ def close_meter(
     if not meter.customer:  # of an older version, and the service went meanwhile: nobody's
         world.sequences[f"usage|{name}"] = meter.sequence
         return
-    end = _boundary(_micros(meter.at), world.inventory.policy.usage_interval_s)
-    gaps = _named(meter.slot_gaps, _micros(meter.at), end * MICRO, why)
+    end = boundary(micros(meter.at), world.inventory.policy.usage_interval_s)
+    gaps = named(meter.slot_gaps, micros(meter.at), end * MICRO, why)
     record = _record(world, replace(meter, slot_gaps=gaps), end)
     world.sequences[f"usage|{name}"] = record.sequence
     world.sequences[f"{UNTIL}{name}"] = end
     world.out.usage.append(record)
     world.out.notices.append(UsageNotice(record=record, at=at))
-
-
-def _micros(at: datetime) -> int:
-    """Microseconds since the epoch, exactly."""
-    whole = at - datetime(1970, 1, 1, tzinfo=UTC)
-    return (whole.days * 86_400 + whole.seconds) * MICRO + whole.microseconds
-
-
-def _iso(micros: int) -> str:
-    seconds, rest = divmod(micros, MICRO)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()

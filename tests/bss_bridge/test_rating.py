@@ -77,3 +77,31 @@ def test_minutes_are_summed_into_their_slot() -> None:
     ]
     rated = rate(slots, START, START + minute * 10)
     assert (rated.slots, rated.p95_in_bps) == (2, 8)
+
+
+def test_an_hour_split_from_a_longer_difference_is_spread_evenly_as_its_slots_would_have_been() -> (
+    None
+):
+    hour = Slot(
+        starts=START + timedelta(minutes=5),
+        ends=START + timedelta(hours=1),
+        in_octets=11 * 300 + 5,
+        out_octets=7,
+        reconstructed=True,
+    )
+    rated = rate([slot(0, 300), hour], START, START + timedelta(hours=1))
+    assert (rated.in_octets, rated.out_octets) == (12 * 300 + 5, 7)
+    assert (rated.slots, rated.missing, rated.reconstructed) == (12, 0, 11)
+    assert rated.p95_in_bps == 8
+
+
+def test_a_long_time_of_which_nothing_is_known_is_missing() -> None:
+    nothing = Slot(
+        starts=START,
+        ends=START + timedelta(days=40),
+        in_octets=0,
+        out_octets=0,
+        completeness=Decimal(0),
+    )
+    rated = rate([nothing], START, START + timedelta(hours=1))
+    assert (rated.slots, rated.missing) == (0, 12)

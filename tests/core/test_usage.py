@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -311,6 +312,69 @@ def test_a_long_silence_is_reconstructed_and_says_so() -> None:
     assert all(r.reconstructed for r in metered.records)
     assert sum(r.in_octets for r in metered.records) == 36_000
     assert {r.in_octets for r in metered.records} == {3000}
+
+
+AWAY = st.tuples(
+    st.sampled_from(["look", "restart", "reboot long ago"]),
+    st.sampled_from([30, 3600, 8 * 3600, 9 * 3600, 96 * 3600, 100 * 3600, 30 * 86_400])
+    | st.integers(1, 31 * 86_400)
+    | st.integers(31 * 86_400 + 1, 4000 * 86_400),
+    st.integers(0, 2**40),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(AWAY, min_size=1, max_size=8))
+def test_however_long_nobody_looked_few_records_account_for_all_of_it(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    port, metered, at = Port(), Metered(), T0
+    metered.look(port, at)
+    for what, seconds, octets in steps:
+        port.flow(seconds, min(octets, seconds * 100_000_000), 7)
+        befall(port, metered, what)
+        at += timedelta(seconds=seconds)
+        port.flow(60, 1000, 1)
+        at += timedelta(seconds=60)
+        before = len(metered.records)
+        metered.look(port, at)
+        assert len(metered.records) - before <= 120
+
+    assert metered.accounted() == metered.truth[at]
+    for one, following in pairwise(metered.records):
+        assert one.ends == following.starts
+        assert following.sequence == one.sequence + 1
+    assert not {r.ends.timestamp() % SLOT for r in metered.records} - {0}
+    assert len({r.key for r in metered.records}) == len(metered.records)
+
+
+def test_a_stop_of_three_days_is_told_by_the_hour_and_one_of_two_weeks_by_the_day() -> None:
+    for days, most in ((3, 3600), (14, 86_400)):
+        port, metered = Port(), Metered()
+        metered.look(port, T0)
+        port.flow(days * 86_400, days * 86_400_000, 0)
+        metered.look(port, T0 + timedelta(days=days))
+        lengths = [round((r.ends - r.starts).total_seconds()) for r in metered.records]
+        assert max(lengths) == most
+        assert lengths[0] == SLOT  # the open slot is told by itself
+        assert all(r.reconstructed and r.completeness == 1 for r in metered.records)
+        rates = {r.in_octets / s for r, s in zip(metered.records, lengths, strict=True)}
+        assert rates == {1000}
+
+
+@pytest.mark.parametrize("away_s", [30, 3652 * 86_400], ids=["our clock jumped", "so long away"])
+def test_more_than_a_month_is_one_gap_and_little_work(away_s: int) -> None:
+    port, metered = Port(), Metered()
+    metered.look(port, T0)
+    port.flow(away_s, 5_000, 0)
+    metered.look(port, T0 + timedelta(days=3652))
+
+    first, rest = metered.records
+    assert [r.in_octets for r in metered.records] == [0, 0]
+    assert rest.ends - first.starts == timedelta(days=3652)
+    assert rest.gaps == (
+        f"{rest.starts.isoformat()}/{rest.ends.isoformat()} looks more than 31 days apart",
+    )
 
 
 def test_a_spike_no_port_can_carry_is_a_gap() -> None:
