@@ -176,8 +176,10 @@ class Exchange:
         self._go_on()
 
     def failed(self, request: Request, why: str) -> None:
+        if self._sent.pop(id(request), None) is None:
+            return  # its first try was answered meanwhile
+        self._transport.forget(request)  # or it is
         self.trouble = why
-        self._sent.pop(id(request), None)
         self._lose(request.packet, why)
         if self.answered_once:
             self._go_on()

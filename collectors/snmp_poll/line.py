@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from collectors.snmp_poll import sealed
 from collectors.snmp_poll.intake import Told, Turn, take
-from collectors.snmp_poll.mmsg import Incoming
+from collectors.snmp_poll.mmsg import Incoming, enlarge
 from collectors.snmp_poll.request import new_ids
 from collectors.snmp_poll.settings import SnmpPollSettings
 from collectors.snmp_poll.squad import Rows, Squad
 from collectors.snmp_poll.stats import Counts
-from collectors.snmp_poll.udp import enlarge
 from collectors.snmp_poll.volley import Volley
 from collectors.snmp_poll.window import Window
 

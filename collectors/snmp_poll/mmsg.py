@@ -61,6 +61,16 @@ def sockaddr(family: int, address: Address) -> bytes:
     return head + bytes(4) + socket.inet_pton(family, host.partition("%")[0]) + scope
 
 
+def enlarge(sock: socket.socket, octets: int) -> None:
+    """Let `sock` keep so much that has not been read, or as much as we may."""
+    # SO_RCVBUFFORCE goes beyond net.core.rmem_max and needs CAP_NET_ADMIN.
+    force = getattr(socket, "SO_RCVBUFFORCE", 33)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, force, octets)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+
+
 class Outgoing:
     """Datagrams that are sent again and again, each with four octets that change."""
 

@@ -14,6 +14,7 @@ import socket
 from collections import deque
 from typing import Any
 
+from collectors.snmp_poll.mmsg import enlarge
 from collectors.snmp_poll.parse import VERSION_3, message_id, request_id
 from collectors.snmp_poll.request import SMALLEST_ID, Address, Peer, Request, Verdict
 from collectors.snmp_poll.settings import SnmpPollSettings
@@ -23,16 +24,6 @@ TICK_S = 0.025  # how finely time-outs are told apart
 DRAIN_S = 0.005  # while answers keep coming they are fetched so often, many at a time
 BURST = 256  # answers taken before the event loop gets its turn
 MOST_AGAIN = 3  # SNMPv3: engine id, its clock, and once more
-
-
-def enlarge(sock: socket.socket, octets: int) -> None:
-    """Let `sock` keep so much that has not been read, or as much as we may."""
-    # SO_RCVBUFFORCE goes beyond net.core.rmem_max and needs CAP_NET_ADMIN.
-    force = getattr(socket, "SO_RCVBUFFORCE", 33)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, force, octets)
-    except OSError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
 
 
 class Transport:
@@ -45,7 +36,7 @@ class Transport:
         self._sockets: dict[int, socket.socket] = {}
         self._pending: dict[int, Request] = {}
         self._queue: deque[Request] = deque()
-        self._wheel: dict[int, list[Request]] = {}
+        self._wheel: dict[int, deque[Request]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ids: list[int] = []
         self._out = 0
@@ -104,18 +95,14 @@ class Transport:
     async def peer(self, address: str, port: int, check: bytes) -> Peer:
         """Return the device at `address` (a name is looked up). Raises OSError."""
         assert self._loop is not None, "start() first"
+        found: list[Any]
         try:
             ipaddress.ip_address(address.partition("%")[0])
-            numeric = True
         except ValueError:
-            numeric = False
-        found: list[Any]
-        if numeric:  # needs no name server: may be done here
-            found = socket.getaddrinfo(
-                address, port, 0, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST
-            )
-        else:
             found = await self._loop.getaddrinfo(address, port, type=socket.SOCK_DGRAM)
+        else:  # needs no name server: may be done here
+            only = socket.AI_NUMERICHOST
+            found = socket.getaddrinfo(address, port, 0, socket.SOCK_DGRAM, 0, only)
         for each in found:
             sock = self._sockets.get(each[0])
             if sock is not None:
@@ -163,7 +150,7 @@ class Transport:
         request.due = due
         bucket = self._wheel.get(due)
         if bucket is None:
-            self._wheel[due] = [request]
+            self._wheel[due] = deque((request,))
             if self._timer is None:
                 self._arm()
         else:
@@ -214,12 +201,18 @@ class Transport:
         if sock.fileno() < 0:
             return
         before = self.counts.received
-        self._receive(sock)
+        try:
+            self._receive(sock)
+        finally:  # whatever a bug of ours makes of it, fetching goes on
+            self._go_on(sock, self.counts.received - before)
+
+    def _go_on(self, sock: socket.socket, got: int) -> None:
+        assert self._loop is not None
         if sock.fileno() < 0:  # whoever got an answer closed us
             return
-        if self.counts.received - before >= BURST:
+        if got >= BURST:
             self._loop.call_soon(self._drain, sock)
-        elif self.counts.received > before:
+        elif got:
             self._loop.call_later(DRAIN_S, self._drain, sock)
         else:
             self._loop.add_reader(sock.fileno(), self._readable, sock)
@@ -334,14 +327,21 @@ class Transport:
     def _tick(self) -> None:
         self._timer = None
         assert self._loop is not None
-        now = int(self._loop.time() / TICK_S)
+        try:
+            self._judge_overdue(int(self._loop.time() / TICK_S))
+            self._pump()
+        finally:  # who is not judged for a bug of ours is judged by the next tick
+            if self._wheel or self._queue:
+                self._arm()
+
+    def _judge_overdue(self, now: int) -> None:
         for due in sorted(tick for tick in self._wheel if tick <= now):
-            for request in self._wheel.pop(due):
+            bucket = self._wheel[due]
+            while bucket:
+                request = bucket.popleft()
                 if request.out and request.due == due:
                     request.out = False
                     self._out -= 1
                     self.counts.timeouts += 1
                     request.owner.timed_out(request)
-        self._pump()
-        if self._wheel or self._queue:
-            self._arm()
+            self._wheel.pop(due, None)  # closed meanwhile, it is gone
