@@ -7,21 +7,23 @@ import zlib
 from collections.abc import Mapping
 
 from collectors.snmp_poll.engine import Session, Values, Walked
-from collectors.snmp_poll.look import (
-    IDLE_WALKS,
-    Learnt,
-    LookPlan,
-    batch_of,
-    distrust,
-    restarted,
-    together,
-    wanted,
-)
-from collectors.snmp_poll.parse import ABSENCES
+from collectors.snmp_poll.look import Learnt, LookPlan, batch_of, note_absent, together, wanted
 from collectors.snmp_poll.rows import facts, learn
 from collectors.snmp_poll.settings import SnmpPollSettings, Target
 from collectors.snmp_poll.squad import Asked
+from collectors.snmp_poll.stale import (
+    ABSENT,
+    NOT_LEARNT,
+    RESTART,
+    TOO_OFTEN,
+    WATCH,
+    distrust,
+    restarted,
+    stale,
+    uptime_of,
+)
 from collectors.snmp_poll.tables import TableSpec
+from collectors.snmp_poll.uptime import Uptime
 from collectors.snmp_poll.walk import next_repetitions
 from netopsd.core.model import Batch, Blind, Kind
 from netopsd.errors import CannotLook
@@ -31,6 +33,7 @@ GROW_AFTER = 20  # looks without trouble before packets become larger again
 CHANGES_S = 600.0  # walks asked for by changes are counted over so long
 IN_VAIN = 2  # sweeps in a row that named us, and we are looked at by ourselves until the next walk
 RETRY_WALK_S = 60.0  # a walk that was cut short is tried again so soon
+ENOUGH_CUTS = 3  # walks in a row that were cut short: it will not get better, some rows are enough
 UNFINISHED = frozenset({"timeout", "the walk took too long", "malformed answer"})
 
 
@@ -65,7 +68,7 @@ class Device:
         self._most = settings.oids_per_packet
         self._clean = 0
         self._changes: list[float] = []
-        self._uptime: int | None = None
+        self._uptime = Uptime()
         self._refused = 0  # sweeps in a row that we did not fit into, since the rows were learnt
         # Devices started together are not to walk together for ever.
         self._phase = 0.9 + 0.2 * (zlib.crc32(target.name.encode()) / 2**32)
@@ -103,8 +106,13 @@ class Device:
                 learnt.idle_walks = 0
                 await self._walk(learnt)
 
-    async def _walk(self, learnt: Learnt) -> bool:
-        """Learn the rows anew; return whether they are other than before."""
+    async def _walk(self, learnt: Learnt, doubt: bool = False) -> bool | None:
+        """Learn the rows anew; return whether they are other than before.
+
+        A walk that is cut short is tried again soon, and changes nothing (None): which rows are
+        missing is not known. But for where nothing is known anyway; and where the rows known are
+        in `doubt` and no walk comes to its end, those that could be learnt are better than none.
+        """
         spec = learnt.spec
         columns = list(spec.texts if spec.scalar else spec.walked)
         v1 = self.target.credentials.version == "1"
@@ -132,10 +140,12 @@ class Device:
         learnt.repetitions = next_repetitions(walked.repetitions, repetitions, most)
         before = learnt.rows
         rows = learn(spec, walked, self._settings.text_octets, self._settings.table_rows)
-        if not UNFINISHED.isdisjoint(rows.errors.values()):
-            learnt.walked_s = now - self._settings.rewalk_s + RETRY_WALK_S
-            if before is not None:
-                return False
+        cut = not UNFINISHED.isdisjoint(rows.errors.values())
+        learnt.cuts = learnt.cuts + 1 if cut else 0
+        if cut:
+            learnt.walked_s = now - self._settings.rewalk_s * self._phase + RETRY_WALK_S
+            if before is not None and not (doubt and learnt.cuts >= ENOUGH_CUTS):
+                return None
         learnt.rows, learnt.fresh, learnt.absent = rows, True, {}
         if v1:
             learnt.absent = {
@@ -173,13 +183,14 @@ class Device:
         return plan
 
     @property
-    def uptime(self) -> int:
-        """Return sysUpTime as last seen, 0 where it was not."""
-        return self._uptime or 0
+    def uptime(self) -> Uptime:
+        """Return sysUpTime as last seen."""
+        return self._uptime
 
-    def saw(self, uptime: int) -> None:
-        """Take note of sysUpTime as sweeps saw it."""
-        self._uptime = uptime
+    def saw(self, uptime: Uptime) -> None:
+        """Take note of sysUpTime as sweeps saw it, be they older than the latest look."""
+        if uptime.seen_s > self._uptime.seen_s or self._uptime == Uptime():
+            self._uptime = uptime
 
     @property
     def watchful(self) -> bool:
@@ -235,44 +246,57 @@ class Device:
         """GET what is due; where that shows that the rows changed, learn them and GET again."""
         plan = self._plan(due)
         values = await self.session.get(plan.query)
-        stale = self._stale(plan, values)
-        believed = True
-        if stale:
-            believed = self._may_walk()
-            if believed:
-                for learnt, why in stale.items():
-                    changed = await self._walk(self._learnt[learnt])
-                    idle = 0 if changed or why != "watch" else 1
-                    state = self._learnt[learnt]
-                    state.idle_walks = state.idle_walks + 1 if idle else 0
-                plan = self._plan(due)
-                values = await self.session.get(plan.query)
-            else:
-                values = distrust(plan, values, stale)
+        restart = restarted(plan, values, self._uptime)
+        if restart:  # tables that are not due now are learnt anew when they are
+            here = {segment.learnt.spec.name for segment in plan.segments}
+            for learnt in self._learnt.values():
+                if learnt.spec.every and learnt.spec.name not in here:
+                    learnt.walked_s = float("-inf")
+        found = stale(plan, values, restart)
+        believed = not found or self._may_walk()
+        if not believed:
+            values = distrust(plan, values, found, TOO_OFTEN)
+        elif found:
+            plan, values, believed = await self._read_again(due, plan, values, found)
         self._adapt(values)
         self._remember(plan, values, believed)
         return plan, values
 
-    def _stale(self, plan: LookPlan, values: Values) -> dict[str, str]:
-        """Return the tables whose rows may have changed, and what says so."""
-        stale: dict[str, str] = {}
-        if restarted(plan, values, self._uptime):
-            stale = {s.layout.table: "uptime" for s in plan.segments}
+    async def _read_again(
+        self, due: list[Learnt], plan: LookPlan, values: Values, found: Mapping[str, str]
+    ) -> tuple[LookPlan, Values, bool]:
+        """Learn rows that may have changed, and GET again; return whether all is known now.
+
+        What told of the change counts as it was *before* the walk: whatever changes during it is
+        told of by what comes after it.
+        """
+        before = uptime_of(plan, values) or self._uptime
+        changed = {name: await self._learn(name, why) for name, why in found.items()}
+        unlearnt = {name: why for name, why in found.items() if changed[name] is None}
         for slot, learnt, oid in plan.watch:
-            known = learnt.watch.get(oid)
-            if known is None or slot in values.wrong or learnt.idle_walks >= IDLE_WALKS:
-                continue
-            if int(values.raw[slot]) != known:
-                stale.setdefault(learnt.spec.name, "watch")
-        if values.wrong:
-            lost = [slot for slot, why in values.wrong.items() if why in ABSENCES]
-            for segment in plan.segments:
-                span = segment.slots
-                if not segment.learnt.fresh and any(slot in span for slot in lost):
-                    stale.setdefault(segment.layout.table, "absent")
-        if not stale:
-            return stale
-        return {name: why for name, why in stale.items() if not self._learnt[name].spec.scalar}
+            if slot not in values.wrong and changed.get(learnt.spec.name) is not None:
+                learnt.watch[oid] = int(values.raw[slot])
+        if not unlearnt:
+            self._uptime = before
+        plan = self._plan(due)
+        values = await self.session.get(plan.query)
+        again = {
+            name: why
+            for name, why in stale(plan, values, restarted(plan, values, before)).items()
+            # Who says so again though nothing changed is like that.
+            if why == RESTART or (why == WATCH and changed.get(name))
+        }
+        values = distrust(plan, values, unlearnt, NOT_LEARNT)
+        values = distrust(plan, values, again, TOO_OFTEN)
+        return plan, values, not unlearnt and not again
+
+    async def _learn(self, name: str, why: str) -> bool | None:
+        """Walk a table whose rows may have changed; return whether they have, as `_walk` does."""
+        learnt = self._learnt[name]
+        changed = await self._walk(learnt, why != ABSENT)
+        if changed is not None:
+            learnt.idle_walks = learnt.idle_walks + 1 if why == WATCH and not changed else 0
+        return changed
 
     def _may_walk(self) -> bool:
         now = self._clock.mono_s()
@@ -304,38 +328,15 @@ class Device:
         """Learn from what came: the clocks, the watched scalars, what is absent.
 
         Where it is not `believed`, the rows are still to be learnt anew: the clock that said so
-        must say so again.
+        must say so again, and so must a watched scalar. Those are kept as they first were.
         """
         wrong = values.wrong
         if believed:
-            self._uptime = None
-        for slot, name, *_ in plan.clocks if believed else ():
-            if name == "sys_uptime_ticks" and slot not in wrong:
-                self._uptime = int(values.raw[slot])
+            self._uptime = uptime_of(plan, values) or self._uptime
         for slot, learnt, oid in plan.watch:
-            if slot not in wrong and (learnt.fresh or oid not in learnt.watch):
-                learnt.watch[oid] = int(values.raw[slot])
+            if slot not in wrong:
+                learnt.watch.setdefault(oid, int(values.raw[slot]))
         for segment in plan.segments:
             segment.learnt.fresh = False
-        if wrong:
-            self._remember_absent(plan, wrong)
-
-    def _remember_absent(self, plan: LookPlan, wrong: Mapping[int, str]) -> None:
-        scalars = {slot: column.oid for slot, _, column, _ in plan.clocks}
-        scalars |= {slot: oid for slot, _, oid in plan.watch}
-        for slot, oid in scalars.items():
-            if wrong.get(slot) in ABSENCES:
-                self._absent[oid] = wrong[slot]
-                self._plans.clear()
-        for segment in plan.segments:
-            has_fallback = {c.fallback_for for c in segment.learnt.spec.column}
-            for slot in segment.slots:
-                why = wrong.get(slot)
-                if why is None:
-                    continue
-                column, index = segment.cell(slot)
-                if why in ABSENCES or (column.name in has_fallback and " instead of " in why):
-                    segment.learnt.absent[column.name, index] = why
-                    # What stands in for it is asked for the first time at the next look.
-                    segment.learnt.fresh = True
-                    self._plans.clear()
+        if wrong and note_absent(plan, wrong, self._absent):
+            self._plans.clear()

@@ -32,7 +32,6 @@ KINDS = {
     Kind.TICKS: parse.TICKS,
 }
 IDLE_WALKS = 3  # so many walks for nothing, and a watched scalar is no longer believed
-TOO_OFTEN = "the rows change too often to follow"
 SCALAR = "0"
 SCALAR_ROWS = Rows(index=(SCALAR,), names=(SCALAR,), labels={}, errors={})
 _CLOCKS = {
@@ -52,11 +51,12 @@ class Learnt:
     layout: Layout | None = None
     former: Layout | None = None  # the one before: absent columns come and go when rows are learnt
     absent: dict[tuple[str, str], str] = field(default_factory=dict)  # (column, index) → reason
-    watch: dict[str, int] = field(default_factory=dict)  # as it was when the rows were learnt
+    watch: dict[str, int] = field(default_factory=dict)  # as it was before the rows were learnt
     walked_s: float = float("-inf")
     due_s: float = float("-inf")
     repetitions: int = 0
     fresh: bool = True  # its numbers have not been read since the rows were learnt
+    cuts: int = 0  # walks in a row that were cut short
     idle_walks: int = 0  # walks in a row that `watch` asked for and that found nothing new
 
 
@@ -234,21 +234,31 @@ def clocks_of(plan: LookPlan, values: Values, errors: dict[str, str]) -> Clocks:
     return Clocks(**told)
 
 
-def restarted(plan: LookPlan, values: Values, uptime: int | None) -> bool:
-    """Return whether sysUpTime went back. Its wrap does, too: one walk in 497 days."""
-    for slot, name, *_ in plan.clocks:
-        if name == "sys_uptime_ticks" and slot not in values.wrong:
-            return uptime is not None and int(values.raw[slot]) < uptime
-    return False
+def note_absent(plan: LookPlan, wrong: Mapping[int, str], absent: dict[str, str]) -> bool:
+    """Take note of what the device does not have: scalars in `absent`, cells with their tables.
 
-
-def distrust(plan: LookPlan, values: Values, stale: Mapping[str, str]) -> Values:
-    """Return `values` without the tables whose rows may have been renumbered."""
+    Return whether there was any, and other things are to be asked for.
+    """
+    noted = False
+    scalars = {slot: column.oid for slot, _, column, _ in plan.clocks}
+    scalars |= {slot: oid for slot, _, oid in plan.watch}
+    for slot, oid in scalars.items():
+        if wrong.get(slot) in parse.ABSENCES:
+            absent[oid] = wrong[slot]
+            noted = True
     for segment in plan.segments:
-        if stale.get(segment.layout.table) in ("watch", "uptime"):
-            for slot in segment.slots:
-                values.wrong.setdefault(slot, TOO_OFTEN)
-    return values
+        has_fallback = {c.fallback_for for c in segment.learnt.spec.column}
+        for slot in segment.slots:
+            why = wrong.get(slot)
+            if why is None:
+                continue
+            column, index = segment.cell(slot)
+            if why in parse.ABSENCES or (column.name in has_fallback and " instead of " in why):
+                segment.learnt.absent[column.name, index] = why
+                # What stands in for it is asked for the first time at the next look.
+                segment.learnt.fresh = True
+                noted = True
+    return noted
 
 
 def tell_wrong(plan: LookPlan, wrong: Mapping[int, str], errors: dict[str, str]) -> None:

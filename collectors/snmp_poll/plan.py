@@ -47,6 +47,15 @@ def name(column: str, index: str) -> bytes:
     return bytes((6, len(body))) + body
 
 
+def askable(columns: Sequence[str], index: str) -> bool:
+    """Whether instance `index` of each of `columns` can be asked for."""
+    try:
+        name(max(columns, key=lambda oid: len(encode_oid(oid))), index)
+    except ValueError:
+        return False
+    return True
+
+
 def check(version: int, community: bytes) -> bytes:
     """Return the octets every message of this version and community begins its contents with."""
     return integer(version) + tlv(4, community)

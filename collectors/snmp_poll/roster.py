@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from collectors.snmp_poll.device import Device
 from collectors.snmp_poll.squad import Asked, Rows, Squad
+from collectors.snmp_poll.uptime import Uptime
 
 FEWEST = 4  # devices in a squad: for fewer it is no gain
 REGROUP = 0.1  # of a turn's devices: so many that could join one, and squads are formed anew
@@ -26,22 +27,26 @@ Bools = NDArray[np.bool_]
 class Team:
     """A squad and its devices, in the squad's order; `at` is where they stand in the roster.
 
-    `uptime` is sysUpTime as last seen, `newer` where the device does not know that yet; `watchful`
-    are the devices that have to be told of each look they had in a sweep.
+    `uptime` is sysUpTime as last seen, `uptime_s` when (monotonic) that was, `newer` where the
+    device does not know that yet; `watchful` are the devices that have to be told of each look they
+    had in a sweep.
     """
 
     def __init__(self, squad: Squad, devices: Sequence[Device], at: Rows) -> None:
         self.squad = squad
         self.devices = tuple(devices)
         self.at = at
-        self.uptime = np.array([device.uptime for device in devices], np.uint64)
+        seen = np.array([device.uptime for device in devices], np.float64)
+        self.uptime, self.uptime_s = seen[:, 0].copy(), seen[:, 1].copy()
         self.newer = np.zeros(len(devices), np.bool_)
         self.watchful = np.array([device.watchful for device in devices], np.bool_)
         self.interval_s = min(device.target.interval_s for device in devices)
 
-    def swept(self, good: Bools, uptime: NDArray[np.uint64]) -> list[int]:
+    def swept(
+        self, good: Bools, uptime: NDArray[np.uint64], when_s: NDArray[np.float64]
+    ) -> list[int]:
         """Take note of complete looks; return whose question may be another now."""
-        self.uptime[good] = uptime[good]
+        self.uptime[good], self.uptime_s[good] = uptime[good], when_s[good]
         self.newer |= good
         told = np.flatnonzero(good & self.watchful).tolist()
         for i in told:
@@ -52,7 +57,7 @@ class Team:
     def hand_over(self, i: int) -> None:
         """Tell a device what sweeps saw of it."""
         if self.newer[i]:
-            self.devices[i].saw(int(self.uptime[i]))
+            self.devices[i].saw(Uptime(int(self.uptime[i]), float(self.uptime_s[i])))
             self.newer[i] = False
 
     def not_swept(self, i: int) -> None:
@@ -101,7 +106,7 @@ class Roster:
         self._until_s[i] = device.sure_until_s()
         self.enlisted[i] = place is not None and place.team.squad.asked[place.i] is asked
         if place is not None:
-            place.team.uptime[place.i] = device.uptime
+            place.team.uptime[place.i], place.team.uptime_s[place.i] = device.uptime
             place.team.watchful[place.i] = device.watchful
 
     def before_look(self, device: Device) -> None:

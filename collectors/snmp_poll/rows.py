@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from collectors.snmp_codec.ber import Tag
 from collectors.snmp_poll.engine import Cell, Walked
+from collectors.snmp_poll.plan import askable
 from collectors.snmp_poll.tables import COUNTERS, ColumnSpec, TableSpec
 from netopsd.core.model import Kind, Layout
 
@@ -45,7 +46,8 @@ def text_of(cell: Cell | None, longest: int) -> str | None:
 def learn(spec: TableSpec, walked: Walked, longest: int, most: int = 1_000_000) -> Rows:
     """Return the rows `walked` tells of. A row is what a column that does not augment has.
 
-    Texts longer than `longest` octets are left out, and so are rows beyond the first `most`.
+    Texts longer than `longest` octets are left out, and so are rows beyond the first `most` and
+    rows whose index is too long to be asked for.
     """
     order: dict[str, None] = {}
     errors: dict[str, str] = {}
@@ -55,6 +57,10 @@ def learn(spec: TableSpec, walked: Walked, longest: int, most: int = 1_000_000) 
             errors[column.name] = reason
         if not column.augments:
             order.update(dict.fromkeys(rows))
+    columns = [column.oid for column in spec.column]
+    for each in [each for each in order if not askable(columns, each)]:
+        del order[each]
+        errors.setdefault(spec.walked[0].name, "rows of too long an index")
     # Many devices call their rows the same: the words are kept once.
     index = tuple(map(sys.intern, sorted(order, key=_arcs)[:most]))
     if len(index) < len(order):

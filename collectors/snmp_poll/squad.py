@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from collectors.snmp_poll.mmsg import Incoming, Outgoing, sockaddr
 from collectors.snmp_poll.parse import KEEP, Packet, Shape
 from collectors.snmp_poll.request import Peer
+from collectors.snmp_poll.uptime import began_anew
 from netopsd.core.fleet import NEGATIVE, Fleet, Member
 
 Rows = NDArray[np.intp]
@@ -196,11 +197,14 @@ class Squad:
         return refused is None and not wrong
 
     def unchanged(
-        self, numbers: NDArray[np.uint64], uptime: NDArray[np.uint64]
+        self,
+        numbers: NDArray[np.uint64],
+        uptime: NDArray[np.float64],
+        elapsed_s: NDArray[np.float64],
     ) -> NDArray[np.bool_]:
         """Return which devices' rows are those that were learnt: nothing watched has changed, and
-        sysUpTime (as it was in the last sweep: `uptime`) did not go back."""
-        good: NDArray[np.bool_] = numbers[self.uptime] >= uptime
+        sysUpTime (`uptime` so long ago) did not begin anew."""
+        good: NDArray[np.bool_] = ~began_anew(uptime, numbers[self.uptime], elapsed_s)
         good &= (numbers[self.fleet.clocks] < np.uint64(NEGATIVE)).all(axis=0)
         which, slots = self._watched
         other = numbers[slots] != self._watched_values

@@ -188,20 +188,21 @@ class Sweeper:
     ) -> tuple[Sweep | None, list[int]]:
         """Return what the devices that are `done` said, and whose rows may have changed."""
         squad = team.squad
-        good = done & squad.unchanged(volley.numbers, team.uptime)
-        for i in team.swept(good, volley.numbers[squad.uptime]):
+        now, mono_s = self._clock.now(), self._clock.mono_s()
+        ahead_s = mono_s - asyncio.get_running_loop().time()  # the loop's clock may be another
+        when_s = volley.when_s + ahead_s
+        good = done & squad.unchanged(volley.numbers, team.uptime, when_s - team.uptime_s)
+        for i in team.swept(good, volley.numbers[squad.uptime], when_s):
             self._news.add(squad.fleet.names[i])
         others = np.flatnonzero(done & ~good).tolist()
         if not good.any():
             return None, others
-        now, mono_s = self._clock.now(), self._clock.mono_s()
-        ahead_s = mono_s - asyncio.get_running_loop().time()  # the loop's clock may be another
         sweep = Sweep(
             at=now,
             mono_s=mono_s,
             fleet=squad.fleet,
             present=good,
-            when_s=volley.when_s + ahead_s,
+            when_s=when_s,
             took_s=volley.done_s - volley.began_s,
             numbers=volley.numbers[:-1],
         )
