@@ -202,9 +202,10 @@ class Device:
         self._refused = 0
         self._go_larger()
 
-    def not_swept(self) -> None:
+    def not_swept(self, silent: bool) -> None:
         """Take note that we were asked among others and have to be looked at by ourselves."""
         self._refused += 1
+        self._silent |= silent
 
     def asked(self) -> Asked | None:
         """Return what this device is asked among others, the same object while that is the same.

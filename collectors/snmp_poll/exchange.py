@@ -11,6 +11,7 @@ import numpy as np
 
 from collectors.snmp_codec.ber import DecodeError
 from collectors.snmp_codec.message import Pdu
+from collectors.snmp_poll.door import AGAIN, DEAD, FIRST
 from collectors.snmp_poll.engine import Values
 from collectors.snmp_poll.parse import (
     AUTHORIZATION,
@@ -201,12 +202,11 @@ class Exchange:
 
 
 class Question:
-    """One request and its one answer, for walks and probes. `tries_left` beyond the first."""
+    """One request, sent once, and its one answer, for walks."""
 
-    def __init__(self, transport: Transport, peer: Peer, tries_left: int) -> None:
+    def __init__(self, transport: Transport, peer: Peer) -> None:
         self._transport = transport
         self._peer = peer
-        self._tries_left = tries_left
         self._answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self.garbled = False
         self.trouble = ""
@@ -225,14 +225,64 @@ class Question:
             self._answer.set_result(data)
 
     def timed_out(self, request: Request) -> None:
-        if self._tries_left > 0 and not self._answer.done():
-            self._tries_left -= 1
-            request.wait_s *= BACKOFF
-            self._transport.send(request)
-        elif not self._answer.done():
+        if not self._answer.done():
             self._answer.set_result(None)
 
     def failed(self, request: Request, why: str) -> None:
         self.trouble = why
         if not self._answer.done():
             self._answer.set_result(None)
+
+
+class Probe:
+    """Whether a device answers a question that is asked twice.
+
+    For each try it waits at the door: most of those that are asked so do not answer.
+    """
+
+    def __init__(self, transport: Transport, peer: Peer, dead: bool) -> None:
+        self._transport = transport
+        self._peer = peer
+        self._kinds = (DEAD, DEAD) if dead else (FIRST, AGAIN)
+        self._next: asyncio.Future[None] | None = None  # what we wait for
+        self._heard = False
+        self.garbled = False
+        self.trouble = ""
+
+    async def ask(self, head: bytes, tail: bytes) -> bool:
+        """Return whether an answer came; one to the first try counts as long as we ask."""
+        request, loop = Request(self, self._peer, head, tail), asyncio.get_running_loop()
+        door = self._transport.door
+        try:
+            for kind in self._kinds:
+                self._next = place = loop.create_future()
+                door.enter(kind, place)
+                try:
+                    await place
+                    if not self._heard:
+                        self._next = loop.create_future()
+                        self._transport.send(request)
+                        await self._next
+                finally:
+                    door.leave(place)
+                if self._heard or self.trouble:
+                    break
+                request.wait_s *= BACKOFF
+            return self._heard
+        finally:
+            self._transport.forget(request)
+
+    def _go_on(self) -> None:
+        if self._next is not None and not self._next.done():
+            self._next.set_result(None)
+
+    def answered(self, request: Request, data: bytes, span: tuple[int, int]) -> None:
+        self._heard = True
+        self._go_on()
+
+    def timed_out(self, request: Request) -> None:
+        self._go_on()
+
+    def failed(self, request: Request, why: str) -> None:
+        self.trouble = why
+        self._go_on()

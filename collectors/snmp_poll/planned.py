@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from collectors.snmp_codec.ber import DecodeError
 from collectors.snmp_codec.message import Pdu, decode
 from collectors.snmp_poll.engine import Values, Walked
-from collectors.snmp_poll.exchange import MALFORMED, Exchange, Question
+from collectors.snmp_poll.exchange import MALFORMED, Exchange, Probe, Question
 from collectors.snmp_poll.parse import AUTHORIZATION, NO_ACCESS, Packet, status_name
 from collectors.snmp_poll.plan import Wanted, check, packets
 from collectors.snmp_poll.request import Peer
@@ -48,6 +48,7 @@ class PlannedSession:
         self._opening = check(1 if self._bulk else 0, community.encode())
         self._security = security
         self._peer: Peer | None = None
+        self._dead = False  # the latest probe was not answered
 
     def plan(self, wanted: Wanted, most: int) -> Plan:
         """Return the requests for `wanted`, encoded."""
@@ -74,7 +75,7 @@ class PlannedSession:
     def _blind(self, why: Blind, detail: str) -> CannotLook:
         return CannotLook(self._target.name, why, detail)
 
-    def _silent(self, said: Exchange | Question) -> CannotLook:
+    def _silent(self, said: Exchange | Probe | Question) -> CannotLook:
         where = f"{self._target.address} port {self._target.port}"
         self._peer = None  # a name may have moved to another address
         if said.trouble:
@@ -111,9 +112,10 @@ class PlannedSession:
         wanted = Wanted()
         wanted.add(SYS_UPTIME, "0", 0)
         only = self.plan(wanted, 1)[0]
-        question = Question(self._transport, await self._at(), 1)
-        if await question.ask(only.head, only.tail) is None:
-            raise self._silent(question)
+        probe = Probe(self._transport, await self._at(), self._dead)
+        self._dead = not await probe.ask(only.head, only.tail)
+        if self._dead:
+            raise self._silent(probe)
 
     async def walk(self, columns: Sequence[str], repetitions: int) -> Walked:
         """Return the instances of each column, read by GETBULK (GETNEXT in v1), interleaved."""
@@ -125,7 +127,7 @@ class PlannedSession:
         octets, heard, refused, unanswered = 0, False, "", 0
         while oids := walk.asking():
             # A try that times out is not repeated as it was: it asks for less.
-            question = Question(self._transport, peer, 0)
+            question = Question(self._transport, peer)
             head, tail = request(self._opening, oids, walk.asking_repetitions if self._bulk else 0)
             data = await question.ask(head, tail)
             if data is None:

@@ -60,9 +60,9 @@ class Team:
             self.devices[i].saw(Uptime(int(self.uptime[i]), float(self.uptime_s[i])))
             self.newer[i] = False
 
-    def not_swept(self, i: int) -> None:
+    def not_swept(self, i: int, silent: bool) -> None:
         """Take note that a device was asked and has to be looked at by itself."""
-        self.devices[i].not_swept()
+        self.devices[i].not_swept(silent)
         self.watchful[i] = True
 
 

@@ -173,7 +173,7 @@ class Sweeper:
                 if sweep is not None:
                     told.put_nowait(sweep)
                 for i in others:
-                    team.not_swept(i)
+                    team.not_swept(i, bool(volley.silent[i]))
                     self._news.add(names[i])
                     told.put_nowait(names[i])
         finally:

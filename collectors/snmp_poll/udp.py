@@ -14,6 +14,7 @@ import socket
 from collections import deque
 from typing import Any
 
+from collectors.snmp_poll.door import Door
 from collectors.snmp_poll.mmsg import enlarge
 from collectors.snmp_poll.parse import VERSION_3, message_id, request_id
 from collectors.snmp_poll.request import SMALLEST_ID, Address, Peer, Request, Verdict
@@ -41,6 +42,7 @@ class Transport:
         self._ids: list[int] = []
         self._out = 0
         self._most = settings.max_in_flight
+        self.door = Door(max(1, self._most // 2))
 
     @property
     def in_flight(self) -> int:
@@ -48,7 +50,7 @@ class Transport:
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + self.door.waiting
 
     async def start(self) -> None:
         """Open the sockets. IPv6 is left out on a machine that has none."""

@@ -40,6 +40,7 @@ class Volley:
         self.open = wanted & (self.left > 0)  # neither done nor lost
         self.done = np.zeros(count, np.bool_)
         self.told = np.zeros(count, np.bool_)
+        self.silent = np.zeros(count, np.bool_)  # lost, as no question was answered
         self.waiting = np.zeros(len(squad.packets), np.bool_)
         self.sealed = np.zeros(len(squad.packets), np.bool_)  # SNMPv3: made, and not sent yet
         self.sent_s = np.zeros(len(squad.packets))
@@ -108,6 +109,7 @@ class Volley:
             i = int(squad.device[p])
             if self.when_s[i] == 0 or self.tries[p] > retries(i):
                 lost[i] = None
+                self.silent[i] = self.when_s[i] == 0
             elif i not in lost:
                 self.queue.append(p)
         return late, list(lost)
