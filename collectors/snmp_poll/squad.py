@@ -235,7 +235,9 @@ def answers(incoming: Incoming, sizes: NDArray[np.uint32]) -> tuple[Rows, NDArra
     at = inner + 2 + octets[rows, inner + 1]  # behind the community
     size = octets[rows, at + 1].astype(np.intp)
     at += 2 + np.where(size < 0x80, 0, size & 0x7F)
-    at = np.where(octets[rows, inner - 1] == VERSION_3, inner + 2, at)
+    whole = octets[rows, inner + 1].astype(np.intp)  # of SNMPv3's msgGlobalData
+    global_data = inner + 2 + np.where(whole < 0x80, 0, whole & 0x7F)
+    at = np.where(octets[rows, inner - 1] == VERSION_3, global_data, at)
     field = octets[rows[:, None], at[:, None] + _ID_FIELD]
     ours = (field[:, 0] == 2) & (field[:, 1] == 4) & (at + 6 <= sizes)
     ids = np.ascontiguousarray(field[:, 2:]).view(">u4")[:, 0].astype(np.uint32)

@@ -94,12 +94,23 @@ class Sweeper:
         if roster is None:
             roster = self._rosters[names] = Roster(names)
             for former in {id(r): r for name in names if (r := self._of.get(name))}.values():
-                former.disband()
+                self._drop(former)
             self._of.update(dict.fromkeys(names, roster))
         self._latest.pop(id(roster.names), None)
         roster.names = names  # alive as long as we know it by its identity
         self._latest[id(names)] = roster
         return roster
+
+    def _drop(self, roster: Roster) -> None:
+        """Forget a roster whose devices have their turn with others now: what it knows of what they
+        are asked is out of date by the time they are together again."""
+        roster.disband()
+        self._latest.pop(id(roster.names), None)
+        if self._rosters.get(roster.names) is roster:
+            del self._rosters[roster.names]
+        for name in roster.names:
+            if self._of.get(name) is roster:
+                del self._of[name]
 
     async def sweep(
         self, devices: tuple[str, ...], under_way: frozenset[str]

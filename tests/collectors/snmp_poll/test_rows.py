@@ -418,6 +418,39 @@ def test_a_device_that_restarted_is_named_once_and_the_others_never() -> None:
     assert tell(boxes, story, rewalk_s=86400) == [[], [], ["gw1"], [], []]
 
 
+def test_devices_that_are_together_once_more_are_not_asked_what_they_were_asked_then() -> None:
+    """A site's members come and go: a turn's devices are some, fewer, and the first ones again."""
+    boxes = {f"gw{n}": Box() for n in range(8)}
+    names = tuple(boxes)
+    fewer = names[:6]
+
+    async def story(poller: SnmpPoller, clock: ManualClock) -> Any:
+        told: list[dict[str, Batch]] = []
+
+        async def turns(some: tuple[str, ...]) -> None:
+            for _ in range(3):
+                clock.move(30)
+                seen, named = await swept(poller, some)
+                told.append(seen | {name: await poller.poll(name) for name in named})
+
+        await turns(names)
+        await turns(fewer)
+        for name in fewer[:4]:  # nothing tells of it but the next walk
+            boxes[name].change(boxes[name].renumbered())
+        clock.move(1000)
+        await turns(fewer)
+        await turns(names)
+        assert poller._sweeper is not None
+        return told[6:], len(poller._sweeper._rosters), set(poller._sweeper._of)
+
+    told, rosters, known = tell(boxes, story)
+
+    assert all(octets(batch) == TRUE for seen in told for batch in seen.values())
+    assert [len(seen) for seen in told] == [6] * 3 + [8] * 3
+    assert rosters == 1
+    assert known == set(names)
+
+
 DAY, WRAP = 86400.0, float(2**32)
 
 

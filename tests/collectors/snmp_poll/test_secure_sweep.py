@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from collectors.snmp_codec.ber import Tag
+from collectors.snmp_codec import usm as codec_usm
+from collectors.snmp_codec import v3
+from collectors.snmp_codec.ber import Tag, tlv
+from collectors.snmp_codec.message import Pdu
 from collectors.snmp_codec.v3 import MOST_BOOTS
 from netopsd.core.model import Batch
 from simulators import usm
 from tests.collectors.snmp_poll.agent import IFX, Agent, switch
-from tests.collectors.snmp_poll.secure_agent import SecureAgent
+from tests.collectors.snmp_poll.secure_agent import ENGINE, KEYS, SecureAgent
 from tests.collectors.snmp_poll.test_lies import counter
 from tests.collectors.snmp_poll.test_sweep import HONEST, NAMES, SUSPECT, House, tell
 
@@ -219,3 +222,31 @@ def test_an_engine_id_that_grew_is_left_to_a_look_of_its_own(most: int) -> None:
     assert isinstance(alone, Batch)
     assert (seen, named) == (set(HONEST), {SUSPECT, "deaf"})
     assert stats.in_flight == 0
+
+
+class LongHand(SecureAgent):
+    """Writes the length of what stands first in a message in more octets than it needs."""
+
+    def answer(self, parts: usm.Parts, pdu: Pdu) -> bytes:
+        data = super().answer(parts, pdu)
+        opening = data.index(b"\x02\x01\x03") + 3
+        size = data[opening + 1]
+        inside = data[opening - 3 : opening] + b"\x30\x82\x00" + data[opening + 1 :]
+        assert size < 0x80
+        long = tlv(0x30, inside)
+        message = v3.decode_v3(long)
+        at, end = message.auth_at, message.auth_at + len(message.auth)
+        keys = codec_usm.keys("sha256", KEYS["auth_key"], "aes128", KEYS["priv_key"], ENGINE)
+        blank = long[:at] + bytes(len(message.auth)) + long[end:]
+        return long[:at] + keys.mac(blank) + long[end:]
+
+
+def test_who_writes_lengths_in_more_octets_than_they_need_fits_into_its_squad() -> None:
+    async def story(house: House) -> Any:
+        await house.settled()
+        return [set(await house.sweep()) for _ in range(2)]
+
+    seen, stats = tell(story, agents(LongHand(switch())), timeout_s=0.3, retries=0)
+
+    assert seen == [set(NAMES)] * 2
+    assert (stats.decode_errors, stats.late, stats.timeouts) == (0, 0, 0)
