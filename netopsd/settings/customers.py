@@ -22,7 +22,7 @@ def money(value: object) -> object:
         raise ValueError('not an amount; write it as text, "1490.00"')
     text = str(value)
     whole, _, cents = text.partition(".")
-    if not whole.isascii() or not whole.isdigit() or not (cents or "0").isdigit():
+    if not text.isascii() or not whole.isdigit() or not (cents or "0").isdigit():
         raise ValueError('not an amount; write digits only, such as "1490.00"')
     if len(text) > 18:
         raise ValueError("an amount of more than 18 digits")

@@ -28,6 +28,7 @@ Table = dict[str, Any]
 SQLITE = re.compile(r"sqlite:///(?P<path>[^?#]+)\Z")
 DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\Z")
 DEEPEST_OVERRIDE = 8
+LONGEST_PATH = 1000  # bytes; the folder before it needs some, too
 
 
 def database(value: Any) -> str:
@@ -50,9 +51,21 @@ def fingerprint(value: str) -> str:
     return value
 
 
+def file_name(value: str) -> str:
+    """Return a path that a file system could know. Raises ValueError."""
+    if "\0" in value or len(value.encode("utf-8", "surrogateescape")) > LONGEST_PATH:
+        raise ValueError("not a path that a file can have")
+    if any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in value.split("/")):
+        raise ValueError("not a path that a file can have: a name in it is longer than 255 bytes")
+    return value
+
+
+FileName = Annotated[StrictStr, AfterValidator(file_name)]
+
+
 class StateTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    directory: StrictStr | None = Field(default=None, min_length=1)
+    directory: FileName | None = Field(default=None, min_length=1)
 
 
 class DatabaseTable(BaseModel):
@@ -119,13 +132,13 @@ class FilesTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    devices: StrictStr = "devices.toml"
-    rules: StrictStr = "rules.toml"
-    tables: StrictStr = "tables.toml"
-    yang: StrictStr = "yang.toml"
-    templates: StrictStr = "services"  # a folder
-    services: StrictStr = "services.toml"
-    customers: StrictStr = "customers.toml"
+    devices: FileName = "devices.toml"
+    rules: FileName = "rules.toml"
+    tables: FileName = "tables.toml"
+    yang: FileName = "yang.toml"
+    templates: FileName = "services"  # a folder
+    services: FileName = "services.toml"
+    customers: FileName = "customers.toml"
 
 
 class DaemonFile(BaseModel):

@@ -63,6 +63,8 @@ def read_source(folder: Path, file: str) -> Source:
         raw = path.read_bytes()
     except OSError as error:
         raise BadFile(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in its name
+        raise BadFile("cannot be read: no file has such a name") from error
     return parse_source(file, raw)
 
 

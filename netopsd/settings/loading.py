@@ -31,7 +31,7 @@ from netopsd.settings.parts import (
     read_rules,
     read_tables,
 )
-from netopsd.settings.problems import Problems, quote
+from netopsd.settings.problems import Problems, quote, unforeseen
 from netopsd.settings.secrets import resolve
 
 MAIN = "netopsd.toml"
@@ -78,7 +78,8 @@ def load(folder: Path | str, overrides: Sequence[str] = ()) -> Settings:
     Opens, starts and creates nothing. Raises BadConfiguration with every mistake found.
     """
     reading = Reading(Path(folder), Problems())
-    settings = _settings(reading, overrides)
+    with unforeseen(reading.problems, MAIN):
+        settings = _settings(reading, overrides)
     if settings is None or reading.problems:
         raise BadConfiguration(reading.problems.lines)
     return settings
@@ -100,8 +101,9 @@ def load_places(folder: Path | str, overrides: Sequence[str] = ()) -> Places:
     Quick, and good while other files have mistakes. Raises BadConfiguration.
     """
     reading = Reading(Path(folder), Problems())
-    source = _main_source(reading, overrides)
-    main = reading.shape(daemon.DaemonFile, source) if source else None
+    with unforeseen(reading.problems, MAIN):
+        source = _main_source(reading, overrides)
+        main = reading.shape(daemon.DaemonFile, source) if source else None
     if main is None or source is None or reading.problems:
         raise BadConfiguration(reading.problems.lines)
     state = daemon.state_directory(main.state, reading.folder)
@@ -133,20 +135,26 @@ def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
     snmp = validate(SnmpPollSettings, main.snmp, source, ("snmp",), problems)
     traps = validate(TrapSettings, main.traps, source, ("traps",), problems)
     sinks = _sinks(data, source, state, reading)
-    tables = read_tables(reading, main.files.tables)
+    named = main.files
+    with unforeseen(problems, named.tables):
+        tables = read_tables(reading, named.tables)
     names = None if tables is None else [table.name for table in tables]
     netconf = validate(NetconfSettings, main.netconf, source, ("netconf",), problems)
     activation = validate(ActivationSettings, main.activation, source, ("activation",), problems)
-    templates = read_templates(reading, main.files.templates)
-    files = (main.files.devices, main.files.yang)
-    network = read_network(reading, files, names, snmp or SnmpPollSettings())
+    with unforeseen(problems, named.templates):
+        templates = read_templates(reading, named.templates)
+    files = (named.devices, named.yang)
+    with unforeseen(problems, *files):
+        network = read_network(reading, files, names, snmp or SnmpPollSettings())
     mqtt = read_mqtt((main.mqtt, main.collect), source, reading.folder, problems)
     views = netconf_columns(network.views, names or ()) if network is not None else {}
-    rules = read_rules(reading, main.files.rules, tables, {**views, **mqtt.columns})
+    with unforeseen(problems, named.rules):
+        rules = read_rules(reading, named.rules, tables, {**views, **mqtt.columns})
     if network is not None:
         check_mqtt(mqtt, network.devices, source, problems)
-    trade = (main.files.services, main.files.customers)
-    business = read_business(reading, trade, network, names)
+    trade = (named.services, named.customers)
+    with unforeseen(problems, *trade):
+        business = read_business(reading, trade, network, names)
     store, office = _databases(main, state, source, problems)
     if traps is None or snmp is None or tables is None or network is None or netconf is None:
         return None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
+from netopsd.errors import BadConfiguration
 from netopsd.settings.files import KeyPath, Source
 
 COMPARISONS = 80_000  # looking for the nearest of 10,000 names takes 50 ms: not for each mistake
@@ -41,7 +43,14 @@ def quote(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
     if len(text) > LONGEST_QUOTE:
         text = text[:LONGEST_QUOTE] + "…"
-    return '"' + "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text) + '"'
+    return f'"{printable(text)}"'
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything that shows nothing, or moves the cursor, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 class Problems:
@@ -65,7 +74,7 @@ class Problems:
         shown = show_path(path)
         file = source.said_in(path)
         text = f"{file}: {shown}: {what}{at}" if shown else f"{file}: {what}{at}"
-        self._lines.setdefault(f"{text}. {remedy}".rstrip() if remedy else text)
+        self._lines.setdefault(printable(f"{text}. {remedy}".rstrip() if remedy else text))
 
     def unknown(
         self, source: Source, path: KeyPath, what: str, word: object, among: Collection[str]
@@ -84,3 +93,19 @@ class Problems:
         if len(among) <= 16:
             return f"Known: {', '.join(sorted(among))}"
         return f"None of the {len(among)} known ones is like it"
+
+
+@contextmanager
+def unforeseen(problems: Problems, *files: str) -> Iterator[None]:
+    """Turn what no check foresaw in `files` into a mistake like any other: a typo ends no daemon.
+
+    The error's own words may quote a secret, and are not told. Raises BadConfiguration.
+    """
+    try:
+        yield
+    except (ValueError, ArithmeticError, TypeError, RecursionError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        what = f"something in it cannot be worked with: {why or type(error).__name__}"
+        source = Source(file=" or ".join(files), text="", data={})
+        problems.add(source, (), what, "Undo the latest change, and report this")
+        raise BadConfiguration(problems.lines) from error

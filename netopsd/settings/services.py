@@ -100,11 +100,22 @@ def build_services(
         if row.account not in known.accounts:
             what = f"unknown account {quote(row.account)}"
             problems.unknown(source, (*at, "account"), what, row.account, known.accounts)
-        if row.active_from and row.active_until and row.active_until <= row.active_from:
-            problems.add(source, (*at, "active_until"), "must be later than active_from")
+        dated = _dated(row, at, source, problems)
         owner = known.owners.get(row.account, NOBODY)
-        services[row.id] = _service(row, owner, known, at, (source, problems))
+        services[row.id] = _service(dated, owner, known, at, (source, problems))
     return services
+
+
+def _dated(row: ServiceRow, at: KeyPath, source: Source, problems: Problems) -> ServiceRow:
+    """Return the row with its moments in aware UTC, as everything they are compared with."""
+    moments = {
+        key: _aware(value, None, (*at, key), source, problems)
+        for key in ("active_from", "active_until")
+        if (value := getattr(row, key)) is not None
+    }
+    if len(moments) == 2 and moments["active_until"] <= moments["active_from"]:
+        problems.add(source, (*at, "active_until"), "must be later than active_from")
+    return row.model_copy(update=moments)
 
 
 def _service(
@@ -236,9 +247,17 @@ def build_windows(
 def _aware(
     value: datetime, zone: str | None, at: KeyPath, source: Source, problems: Problems
 ) -> datetime:
+    """Return the moment in UTC; one of no zone, or of no year in UTC, is noted."""
     if value.tzinfo is None and zone is None:
-        remedy = 'Write 2026-12-01T02:00:00Z, or add zone = "Europe/Oslo"'
+        remedy = "Write 2026-12-01T02:00:00Z"
+        if at[0] == "window":
+            remedy += ', or add zone = "Europe/Oslo"'
         problems.add(source, at, "says not in which time zone", remedy)
     if value.tzinfo is None:
         value = value.replace(tzinfo=ZoneInfo(zone) if zone else UTC)
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        what = "is before the year 1 or after the year 9999 in UTC"
+        problems.add(source, at, what, "Write a moment nearer to us")
+        return value.replace(tzinfo=UTC)

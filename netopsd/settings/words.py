@@ -86,6 +86,9 @@ def pattern(value: str) -> str:
         re.compile(value)
     except re.error as error:
         raise ValueError(f"not a regular expression: {error}") from None
+    except (OverflowError, RecursionError):
+        what = "not a regular expression: it repeats too often or is nested too deep"
+        raise ValueError(what) from None
     return value
 
 
@@ -109,7 +112,7 @@ Number = Annotated[float, BeforeValidator(number)]
 Name = Annotated[StrictStr, AfterValidator(name)]
 Text = Annotated[StrictStr, Field(max_length=1000)]
 Address = Annotated[StrictStr, AfterValidator(address)]
-Pattern = Annotated[StrictStr, AfterValidator(pattern)]
+Pattern = Annotated[StrictStr, Field(max_length=1000), AfterValidator(pattern)]
 Endpoint = Annotated[str, BeforeValidator(endpoint)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Bool = StrictBool
