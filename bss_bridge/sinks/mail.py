@@ -25,7 +25,7 @@ def mail(message: Message, sender: str, to: Sequence[str]) -> EmailMessage:
     Raises Refused for a body that is no JSON object.
     """
     said = _content(message)
-    subject = _line(str(said.get("subject") or message.topic), 200)
+    subject = _undecoded(_line(str(said.get("subject") or message.topic), 200))
     rows = _rows(said)
     made = EmailMessage(policy=SMTP)
     made["From"] = sender
@@ -93,6 +93,15 @@ def _flatten(label: str, value: Any, into: Rows) -> None:
 def _line(text: str, most: int) -> str:
     """One line of printable text, at most `most` characters."""
     return _CONTROL.sub(" ", text)[:most].strip() or "-"
+
+
+def _undecoded(text: str) -> str:
+    """`text` as a header that says what it shows.
+
+    EmailMessage and readers decode "=?utf-8?q?…?=" (RFC 2047), line breaks in it, too: a name of
+    that form would write headers and a body of its own.
+    """
+    return text.replace("=?", "= ?")
 
 
 def _plain(said: Mapping[str, Any], rows: Rows) -> str:

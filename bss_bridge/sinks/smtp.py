@@ -13,6 +13,9 @@ from bss_bridge.sinks.mail import mail
 from netopsd.errors import Refused, TryLater
 from netopsd.ports import Message
 
+# "Authentication required" and its kin (RFC 4954 section 6) are about us, not about the mail.
+ABOUT_US = (530, 534, 535, 538)
+
 
 class SmtpSink:
     """Sends each message to every configured recipient, over a connection of its own.
@@ -27,8 +30,8 @@ class SmtpSink:
     async def deliver(self, message: Message) -> None:
         """Return once the server took the mail for every recipient.
 
-        A 5xx about the mail or a recipient is Refused. 4xx, timeouts, and trouble before the mail
-        was offered (connection, TLS, log-in) are TryLater.
+        A 5xx about the mail or a recipient is Refused. 4xx, timeouts, trouble before the mail was
+        offered (connection, TLS, log-in) and a log-in asked for in any reply are TryLater.
         """
         made = mail(message, self._settings.sender, self._settings.to)
         reached = self._reached.get(message.key, set())
@@ -41,7 +44,7 @@ class SmtpSink:
         why = "; ".join(
             f"{address}: {code} {_short(text)}" for address, (code, text) in refused.items()
         )
-        if all(500 <= code < 600 for code, _ in refused.values()):
+        if all(500 <= code < 600 and code not in ABOUT_US for code, _ in refused.values()):
             self._reached.pop(message.key, None)
             raise Refused(why)
         raise TryLater(why)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bss_bridge.canonical import canonical
@@ -110,6 +110,10 @@ def test_five_hundred_customers_are_one_mail() -> None:
         ("421 going away", TryLater),
         ("554 spam", Refused),
         ("550 no", Refused),
+        ("530 authentication required", TryLater),
+        ("534 mechanism too weak", TryLater),
+        ("535 credentials invalid", TryLater),
+        ("538 encryption required", TryLater),
     ],
 )
 def test_the_servers_word_decides(reply: str, error: type[Exception]) -> None:
@@ -136,6 +140,23 @@ def test_a_recipient_nobody_knows_is_refused() -> None:
         box.rcpt_replies["care@isp.example"] = "550 no such user"
         with pytest.raises(Refused, match="550 no such user"):
             asyncio.run(sink(box.port).deliver(notices(down())[0]))
+
+
+def test_a_server_that_does_not_know_us_may_another_time() -> None:
+    """A password that ran out is no fault of the mails: they wait until it is mended."""
+    (said,) = notices(down())
+    with mailbox() as box:
+        mailer = sink(box.port)
+        box.mail_reply = "530 5.7.0 authentication required"
+        with pytest.raises(TryLater, match="530"):
+            asyncio.run(mailer.deliver(said))
+        box.mail_reply = "250 OK"
+        box.rcpt_replies["care@isp.example"] = "530 5.7.1 authentication required"
+        with pytest.raises(TryLater, match="530"):
+            asyncio.run(mailer.deliver(said))
+        box.rcpt_replies.clear()
+        asyncio.run(mailer.deliver(said))
+        assert len(box.mails) == 1
 
 
 def test_nobody_listening_is_tried_later() -> None:
@@ -166,6 +187,27 @@ def test_markup_and_line_breaks_from_the_network_do_nothing() -> None:
     assert "<script>" not in part(made, "html")
     assert "&lt;script&gt;" in part(made, "html")
     assert "\x1b" not in part(made, "plain")
+
+
+HEADERS = {
+    *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted"),
+    *("MIME-Version", "Content-Type"),
+}
+PIECES = ("=?", "?=", "utf-8", "?q?", "?b?", "=0d=0a", "_", ":", " ", "x", "é", "Bcc", "\r\n", "=")
+FORGED = "=?utf-8?q?x=0d=0aReply-To:_evil@x.example=0d=0a=0d=0aPay_to_account_4711?="
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+@example(FORGED)
+@example(f"Fjord AS: {FORGED} is down")
+@example("x" + FORGED.replace("=?", "=\0?", 1))
+@example("=?utf-8?b?eA0KUmVwbHktVG86IGV2aWxAeC5leGFtcGxlDQoNClBheQ==?=")
+def test_no_name_of_a_service_writes_a_header_or_the_body(name: str) -> None:
+    body = canonical({"event": {"careNotice": {"subject": name}}})
+    made = read(mail(message(body=body), "a@b.c", ["d@e.f"]).as_bytes())
+    assert set(made.keys()) == HEADERS
+    assert made.get_content_type() == "multipart/alternative"
 
 
 def test_what_has_no_form_for_care_is_still_a_mail() -> None:
