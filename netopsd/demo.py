@@ -105,7 +105,8 @@ def _play(stage: Stage, for_s: float, console: Console) -> Picture:
     coming = _scenes(stage, purchase, for_s)
     console.print(_opening(stage, coming, for_s), soft_wrap=True)
     said: set[tuple[str, float, str]] = set()
-    with httpx.Client(base_url=stage.http, timeout=5.0) as api, contextlib.ExitStack() as showing:
+    calling = httpx.Client(base_url=stage.http, timeout=5.0, trust_env=False)
+    with calling as api, contextlib.ExitStack() as showing:
         seen = console.is_terminal and not console.is_dumb_terminal
         live = Live(console=console, auto_refresh=False) if seen else None
         if live is not None:

@@ -7,6 +7,7 @@ command no other module's commands are built: thirty of them take a tenth of a s
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,9 @@ def root(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # whose terminal is not UTF-8 sees \u2192 for an arrow
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(guarded(lambda: build(*words[:1])(args=arguments)))
 
 
@@ -84,6 +88,11 @@ def guarded(command: Callable[[], object]) -> int:
         code = EX_INTERRUPTED
     except BadConfiguration as bad:
         say_problems(bad.problems)
+        code = EX_USAGE
+    except UnicodeEncodeError as error:
+        # Nothing else holds such characters: files, answers and rows are decoded strictly.
+        said = ascii(error.object[max(0, error.start - 20) : error.end + 20])
+        print(f"netopsd: {said} is not UTF-8 text; type it on a UTF-8 terminal", file=sys.stderr)
         code = EX_USAGE
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from netopsd.errors import NetopsdError
 
 TIMEOUT_S = 30.0
+_STRANGER = "something else listens there. Name the daemon's own place with --url"
 NEEDED = "acting needs an operator's token"
 
 
@@ -26,22 +28,56 @@ class Client:
     url: str
     token: str
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return what the daemon answered, None where it had nothing to say. Raises ApiFailed."""
+    def post(self, path: str, body: Mapping[str, Any], *, many: bool = False) -> Any:
+        """Return the object, or the `many`, that the daemon answered. Raises ApiFailed.
+
+        An object is empty where the daemon had nothing to say, and asked for a word it lacks it
+        raises ApiFailed, too.
+        """
         import httpx
 
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         address = f"{self.url}/api/v1/{path}"
+        # No proxy and no .netrc: the token is for the daemon and nobody between.
         try:
-            answer = httpx.post(address, json=body, headers=headers, timeout=TIMEOUT_S)
+            answer = httpx.post(
+                address,
+                json=body,
+                headers=headers,
+                timeout=TIMEOUT_S,
+                verify=_authorities(self.url),
+                trust_env=False,
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiFailed(
                 f"no answer from {self.url} ({str(error) or type(error).__name__});"
                 " is `netopsd run` running? Name another place with --url"
             ) from None
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return _understood(answer.content, self.url, list if many else dict)
         raise ApiFailed(_refusal(answer.status_code, _reason(answer), self))
+
+
+class _Said(dict[str, Any]):
+    """An object of an answer. Raises ApiFailed for a word that netopsd would have said."""
+
+    def __missing__(self, word: str) -> Any:
+        raise ApiFailed(f"an answer without {word!r}: {_STRANGER}")
+
+
+def _understood(answer: bytes, url: str, wanted: type[list[Any]] | type[dict[str, Any]]) -> Any:
+    try:
+        said = json.loads(answer, object_hook=_Said) if answer else _Said()
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, wanted):
+        raise ApiFailed(f"{url} answered, but not in netopsd's words: {_STRANGER}")
+    return said
+
+
+def _authorities(url: str) -> ssl.SSLContext | bool:
+    """Return whom we believe who a server is: the machine's own, or $SSL_CERT_FILE."""
+    return ssl.create_default_context() if url.startswith("https:") else True
 
 
 def _reason(answer: Any) -> str:
@@ -86,11 +122,15 @@ def running(state: Path) -> str | None:
 
 
 def _token(file: Path | None) -> str:
-    if file is None:
-        return os.environ.get("NETOPSD_TOKEN", "").strip()
-    from netopsd.settings.secrets import read_secret
+    said, where = os.environ.get("NETOPSD_TOKEN", "").strip(), "$NETOPSD_TOKEN"
+    if file is not None:
+        from netopsd.settings.secrets import read_secret
 
-    try:
-        return read_secret(file)
-    except ValueError as error:
-        raise ApiFailed(f"--token-file: {error}") from None
+        where = "--token-file"
+        try:
+            said = read_secret(file)
+        except ValueError as error:
+            raise ApiFailed(f"{where}: {error}") from None
+    if not said.isascii() or not said.isprintable():
+        raise ApiFailed(f"{where}: a token is printable ASCII, as `openssl rand -hex 32` makes it")
+    return said

@@ -186,7 +186,13 @@ def discover(
     """
     from netopsd.cli import discovery, show
     from netopsd.settings import load
+    from netopsd.settings.words import address as checked
 
+    for address in addresses:
+        try:
+            checked(address)
+        except ValueError as error:
+            raise typer.BadParameter(f"{address!r} is {error}", param_hint="ADDRESSES") from None
     settings = load(folder_of(config), overrides or ())
     known = {(target.address, target.port): name for name, target in settings.targets.items()}
     new = [address for address in dict.fromkeys(addresses) if (address, port) not in known]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -49,7 +50,7 @@ def activate(
 
     body = in_api_words(read(file))
     api = client(config, overrides, url, token_file)
-    told = api.post("orders/compare" if dry_run else "orders", body)
+    told = api.post("orders/compare" if dry_run else "orders", body, many=dry_run)
     if as_json:
         show.as_json(told)
     elif not dry_run:
@@ -144,12 +145,33 @@ def cancel(
 
 def read(file: Path) -> dict[str, Any]:
     """Return an order file's content. Raises typer.BadParameter, saying what is wrong."""
+    from netopsd.settings.files import BadFile, read_source
+
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{file} is not TOML: {error}") from None
+        said = read_source(Path(), str(file)).data
+    except BadFile as error:
+        raise typer.BadParameter(f"{file}: {error}") from None
+    for path, value in leaves(said):
+        if isinstance(value, date | time):
+            what = f'write it as text in quotes, "{value.isoformat()}"'
+        elif isinstance(value, float) and not math.isfinite(value):
+            what = f"{value} is no number that can be sent"
+        else:
+            continue
+        raise typer.BadParameter(f"{file}: {path}: {what}")
+    return said
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield everything in `value` that is no table and no array, with where it stands."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value, 1):
+            yield from leaves(inner, f"{path}[{i}]")
+    else:
+        yield path, value
 
 
 def in_api_words(said: Mapping[str, Any]) -> dict[str, Any]:

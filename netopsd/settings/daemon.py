@@ -22,7 +22,7 @@ from pydantic import (
 
 from netopsd.settings.files import KeyPath, Source
 from netopsd.settings.problems import Problems, quote, show_path
-from netopsd.settings.words import Endpoint, Name
+from netopsd.settings.words import HOST, Endpoint, Name
 
 Table = dict[str, Any]
 SQLITE = re.compile(r"sqlite:///(?P<path>[^?#]+)\Z")
@@ -63,6 +63,16 @@ def file_name(value: str) -> str:
 FileName = Annotated[StrictStr, AfterValidator(file_name)]
 
 
+def host_name(value: str) -> str:
+    """Return a name as a Host header has it, without port. Raises ValueError."""
+    if not HOST.match(value):
+        raise ValueError('not a host name; write "netops.example.net", without scheme and port')
+    return value
+
+
+HostName = Annotated[StrictStr, AfterValidator(host_name)]
+
+
 class StateTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     directory: FileName | None = Field(default=None, min_length=1)
@@ -99,6 +109,7 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: Endpoint = "127.0.0.1:9280"
+    hosts: tuple[HostName, ...] = Field(default=(), max_length=100)  # names we are asked for by
     token: tuple[Token, ...] = ()
 
     @property

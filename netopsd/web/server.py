@@ -35,6 +35,9 @@ class HttpSettings(Protocol):
     def port(self) -> int: ...
 
     @property
+    def hosts(self) -> Sequence[str]: ...
+
+    @property
     def token(self) -> Sequence[Token]: ...
 
 
@@ -123,8 +126,9 @@ class _Quiet(uvicorn.Server):
 class WebServer:
     """Serves /metrics, health, the API and the pages.
 
-    `port` is the real one once `listening` is set. `hosts` are further names this server goes by;
-    localhost and any address are always accepted. `count` hears the status of every answer.
+    `port` is the real one once `listening` is set. The settings' `hosts` are further names this
+    server goes by; localhost and any address are always accepted. `count` hears the status of every
+    answer.
     """
 
     head_within_s = HEAD_WITHIN_S  # how long a request head may take
@@ -136,12 +140,14 @@ class WebServer:
         page: Page,
         *,
         version: str,
-        hosts: Sequence[str] = (),
         count: Callable[[str], None] = lambda status: None,
     ) -> None:
         self._settings = settings
         self._app = Guard(
-            application(house, page, version), Access(settings.token), hosts=hosts, count=count
+            application(house, page, version),
+            Access(settings.token),
+            hosts=settings.hosts,
+            count=count,
         )
         self.listening = asyncio.Event()
         self.port = settings.port

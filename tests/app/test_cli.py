@@ -330,7 +330,7 @@ class Fake(BaseHTTPRequestHandler):
 
     asked: list[tuple[str, dict[str, Any], str]] = []  # noqa: RUF012 - emptied by `daemon`
     status = 200
-    answer: dict[str, Any] = {}  # noqa: RUF012
+    answer: Any = {}  # noqa: RUF012
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
@@ -338,14 +338,15 @@ class Fake(BaseHTTPRequestHandler):
         self.asked.append((self.path, body, self.headers.get("Authorization", "")))
         self.send_response(self.status)
         self.end_headers()
-        self.wfile.write(json.dumps(self.answer).encode())
+        said = self.answer
+        self.wfile.write(said if isinstance(said, bytes) else json.dumps(said).encode())
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @contextmanager
-def daemon(answer: dict[str, Any], status: int = 200) -> Iterator[tuple[str, list[Any]]]:
+def daemon(answer: Any, status: int = 200) -> Iterator[tuple[str, list[Any]]]:
     Fake.asked, Fake.status, Fake.answer = [], status, answer
     server = ThreadingHTTPServer(("127.0.0.1", 0), Fake)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -436,6 +437,78 @@ def test_a_token_file_that_is_not_there_is_said_so(tmp_path: Path, capsys: Captu
     assert "cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("answer", [b"", b"<html>hello</html>", b"[" * 100_000, b"\xff", [], 7, {}])
+def test_what_answers_and_is_no_netopsd_is_said_so(answer: Any, capsys: Captured) -> None:
+    with daemon(answer) as (url, _):
+        assert netopsd("shelve", ALARM, "--url", url) == 1
+    assert "Name the daemon's own place with --url" in capsys.readouterr().err
+
+
+def test_no_proxy_is_told_the_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with daemon({}) as (proxy, overheard):
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("NETOPSD_TOKEN", "for-the-daemon-alone")
+        assert netopsd("ack", ALARM, "--url", "http://127.0.0.1:9") == 1
+        assert not overheard
+
+
+@pytest.mark.parametrize("token", ["pässword", "a\tb", "a\x1bb"])
+def test_a_token_that_no_header_can_hold_is_said_so(
+    token: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("NETOPSD_TOKEN", token)
+    assert netopsd("ack", ALARM, "--url", "http://127.0.0.1:9") == 1
+    err = capsys.readouterr().err
+    assert "$NETOPSD_TOKEN: a token is printable ASCII" in err
+    assert token not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ack", "\udcff!x"],
+        ["ack", ALARM, "--note", "\udcff"],
+        ["ticket", "note", "TT-1", "\udcff"],
+        ["cancel-order", "\udcff"],
+    ],
+)
+def test_what_was_typed_and_is_not_utf8_is_said_so(
+    arguments: list[str], lived: Path, capsys: Captured
+) -> None:
+    assert netopsd(*arguments, "--config", lived) == 2
+    err = capsys.readouterr().err
+    assert "is not UTF-8 text" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            b"[[item]]\nsince = 2026-12-01\n",
+            'item[1].since: write it as text in quotes, "2026-12-01"',
+        ),
+        (b"at = 2026-12-01T02:00:00Z\n", 'write it as text in quotes, "2026-12-01T02:00:00+00:00"'),
+        (b"at = 02:00:00\n", "at: write it as text"),
+        (b"item = [{ price = nan }]\n", "item[1].price: nan is no number that can be sent"),
+        (b"price = -inf\n", "-inf is no number"),
+        (b"\xff", "not UTF-8"),
+        (b"a = " + b"[" * 5000, "not TOML"),
+        (b"a" + b".a" * 5000 + b" = 1\n", "nested"),
+    ],
+)
+def test_an_order_that_cannot_be_sent_is_refused_in_words(
+    text: bytes, says: str, tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "order.toml").write_bytes(text)
+    assert netopsd("activate", tmp_path / "order.toml", "--url", "http://127.0.0.1:9") == 2
+    err = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert says in err
+
+
 # --- looking ----------------------------------------------------------------------------------
 
 
@@ -460,6 +533,13 @@ def seen(name: str, address: str = "192.0.2.77") -> discovery.Seen:
         facts={"sysName": name, "sysDescr": "Router\n[[device]]\nname = 'evil'\x1b[2J"},
     )
     return discovery.Seen(address=address, port=161, credentials="readonly", look=look)
+
+
+@pytest.mark.parametrize("address", ["", "a b", "x" * 300, "192.0.2.300", "\udcff", "a\0b"])
+def test_no_address_is_no_traceback(address: str, folder: Path, capsys: Captured) -> None:
+    assert netopsd("discover", address, "--config", folder) == 2
+    err = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "not an IP address or a host name" in err
 
 
 def test_what_was_discovered_is_appended_and_the_rest_stays(folder: Path) -> None:

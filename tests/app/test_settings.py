@@ -170,6 +170,13 @@ def test_relative_paths_are_below_the_state_directory_or_the_folder(folder: Path
     assert desk.retry.most_s == 300.0
 
 
+def test_the_names_we_are_asked_for_by_are_configured(folder: Path) -> None:
+    assert load(folder).http.hosts == ()
+    listen = 'listen = "127.0.0.1:9280"\n'
+    edit(folder, "netopsd.toml", listen, f'{listen}hosts = ["netops.example.net", "netops"]\n')
+    assert load(folder).http.hosts == ("netops.example.net", "netops")
+
+
 def test_systemd_says_where_state_is_unless_the_file_does(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

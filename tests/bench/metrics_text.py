@@ -241,6 +241,7 @@ async def _look(series: Series, looks: Sequence[tuple[Batch, Device]]) -> None:
 class _Http:
     host: str = "127.0.0.1"
     port: int = 0
+    hosts: tuple[str, ...] = ()
     token: tuple[Any, ...] = ()
 
 

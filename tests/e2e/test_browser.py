@@ -100,6 +100,7 @@ BAD = Bad()
 class Http:
     host: str = "127.0.0.1"
     port: int = 0
+    hosts: tuple[str, ...] = ()
     token: tuple[Any, ...] = ()
 
 

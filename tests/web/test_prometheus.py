@@ -115,7 +115,7 @@ def test_a_real_prometheus_scrapes_us_and_gives_everything_back(site: Any, tmp_p
     )
 
     class Http:
-        host, port, token = "127.0.0.1", 0, ()
+        host, port, hosts, token = "127.0.0.1", 0, (), ()
 
     async def run() -> None:
         web = WebServer(Http(), site.house, page, version="0.1.0")

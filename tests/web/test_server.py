@@ -27,6 +27,7 @@ from netopsd.web.server import WebServer
 class Http:
     host: str = "127.0.0.1"
     port: int = 0
+    hosts: tuple[str, ...] = ()
     token: tuple[Any, ...] = ()
 
 
@@ -35,11 +36,12 @@ def serving(
     use: Callable[[WebServer], Awaitable[None]],
     page: Page | None = None,
     head_within_s: float = 10.0,
+    http: Http = Http(),
 ) -> None:
     """Run `use` against a server of its own, and see the server end when cancelled."""
 
     async def run() -> None:
-        web = WebServer(Http(), site.house, page or site.page, version="0.1.0")
+        web = WebServer(http, site.house, page or site.page, version="0.1.0")
         web.head_within_s = head_within_s
         task = asyncio.create_task(web.serve())
         try:
@@ -283,6 +285,17 @@ def test_a_request_head_that_takes_too_long_is_cut_off(site: Any) -> None:
         writer.close()
 
     serving(site, use, head_within_s=0.2)
+
+
+@pytest.mark.parametrize(("name", "status"), [("netops.example", 200), ("other.example", 421)])
+def test_the_names_of_the_settings_are_ours(site: Any, name: str, status: int) -> None:
+    async def use(web: WebServer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(f"GET /metrics HTTP/1.1\r\nHost: {name}:9280\r\n\r\n".encode())
+        assert str(status).encode() in await reader.readline()
+        writer.close()
+
+    serving(site, use, http=Http(hosts=("NetOps.example",)))
 
 
 def test_an_address_in_use_is_an_error_at_once(site: Any) -> None:
