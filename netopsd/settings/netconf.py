@@ -15,6 +15,7 @@ from netopsd.settings.files import KeyPath, Source
 from netopsd.settings.problems import Problems, quote
 from netopsd.settings.rules import Columns
 from netopsd.settings.words import Name, Port, Text
+from netopsd.web.exposition import metric_name
 
 Table = dict[str, Any]
 
@@ -154,4 +155,14 @@ def columns(views: ViewsFile, known: Collection[str]) -> dict[str, Columns]:
 
 def read_views(data: Mapping[str, Any], source: Source, problems: Problems) -> ViewsFile:
     """Return yang.toml, empty where it has mistakes (which are noted)."""
-    return validate(ViewsFile, data, source, (), problems) or ViewsFile()
+    views = validate(ViewsFile, data, source, (), problems)
+    for i, view in enumerate(views.view if views else ()):
+        for j, table in enumerate(view.table):
+            known: dict[str, str] = {}
+            for k, column in enumerate(table.column):
+                first = known.setdefault(metric_name(column.name), column.name)
+                if first != column.name:
+                    what = f"{quote(column.name)} and {quote(first)} are one name in /metrics"
+                    at = ("view", i, "table", j, "column", k, "name")
+                    problems.add(source, at, what, "Give one of the two another name")
+    return views or ViewsFile()

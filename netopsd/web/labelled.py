@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+import re
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
 
@@ -17,6 +18,7 @@ BLOCK = 256  # rows of one block: what is rendered, or labelled, without a pause
 LONGEST_TABLE = 20_000  # rows of one table shown at most; the rest is counted as hidden
 LABELLING = 8  # labelling a row costs about as much as rendering this many samples
 OURS = ("device", "site", "netopsd_row")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _NAME = "\x00"  # stands for the metric's name: label_value lets no control character through
 
 
@@ -33,6 +35,25 @@ class Labelled:
     blocks: tuple[str, ...]
     rows: int
     hidden: int  # rows beyond LONGEST_TABLE
+    _beside: dict[str, tuple[Labelled, NDArray[np.bool_]]] = field(default_factory=dict, repr=False)
+
+    def beside(self, other: Labelled) -> NDArray[np.bool_]:
+        """Return which rows have other label sets than every row of `other`.
+
+        Compared once for two pages that meet, and kept for as long as both stand.
+        """
+        known = self._beside.get(other.layout.table)
+        if known is None or known[0] is not other:
+            theirs = set(other.label_sets())
+            own = np.array([one not in theirs for one in self.label_sets()], np.bool_)
+            known = self._beside[other.layout.table] = (other, own)
+        return known[1]
+
+    def label_sets(self) -> Iterator[frozenset[tuple[str, str]]]:
+        """Yield the label set of each row, as Prometheus sees it: an empty label is none."""
+        for block in self.blocks:
+            for line in block.splitlines():
+                yield frozenset(pair for pair in _LABEL.findall(line) if pair[1])
 
 
 def build(layout: Layout, device: str, site: str) -> Generator[int, None, Labelled]:

@@ -6,7 +6,7 @@ tables of one shape (same columns) are grouped first, then every column is writt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,9 @@ class Ready:
         return Ready(device, page, table, None, holes)
 
 
+Told = dict[str, list[Labelled]]  # pages of one family that were written, by device
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
     """Where one metric is found: which tables, which column."""
@@ -92,8 +95,9 @@ class Scrape:
         for name in sorted({*families, _UPTIME} if self.uptime else families):
             columns = families.get(name, [])
             yield self._header(name, columns), 1
-            tables = {column.table for column in columns}
-            told: set[str] | None = set() if len(tables) > 1 or name == _UPTIME else None
+            alone = len(columns) == len({id(column.tables) for column in columns})
+            alone = alone and len({column.table for column in columns}) == 1
+            told: Told | None = None if alone and name != _UPTIME else {}
             for column in columns:
                 yield from self._column(name, column, told)
             if name == _UPTIME:
@@ -117,17 +121,18 @@ class Scrape:
         text = self.help.get(first.name) or f"Column {first.name} of table {first.table}."
         return header(name, text, "counter" if first.counter else "gauge")
 
-    def _column(
-        self, name: str, column: _Column, told: set[str] | None
-    ) -> Iterator[tuple[str, int]]:
-        """Yield one column of many devices; `told` keeps two tables from telling it twice."""
+    def _column(self, name: str, column: _Column, told: Told | None) -> Iterator[tuple[str, int]]:
+        """Yield one column of many devices; `told` keeps any two from telling a series twice."""
         at = column.at
         for ready in column.tables:
+            new = None
             if told is not None:
-                if ready.device in told:
-                    continue
-                told.add(ready.device)
+                before = told.setdefault(ready.device, [])
+                new = _new(ready.page, before)
+                before.append(ready.page)
             values, wanted = _counters(ready, at) if column.counter else _gauges(ready, at)
+            if new is not None:
+                wanted = new if wanted is None else wanted & new
             for number, block in enumerate(ready.page.blocks):
                 start = number * BLOCK
                 some = values[start : start + BLOCK] if len(values) > BLOCK else values
@@ -150,6 +155,15 @@ class Scrape:
             ]
             self.series += len(lines)
             yield "".join(lines), 4 * len(lines)
+
+
+def _new(page: Labelled, before: Sequence[Labelled]) -> NDArray[np.bool_] | None:
+    """Return which rows of a page are series of their own beside those before; None: all."""
+    new = None
+    for other in before:
+        mask = page.beside(other)
+        new = mask if new is None else new & mask
+    return None if new is None or new.all() else new
 
 
 def _counters(ready: Ready, at: int) -> tuple[list[Any], NDArray[np.bool_] | None]:
