@@ -10,7 +10,7 @@ import typer
 
 from netopsd.cli.client import Client, connect, running
 from netopsd.cli.daemon import seconds
-from netopsd.cli.lists import dumped, reader
+from netopsd.cli.lists import cut, dumped, reader
 from netopsd.cli.options import (
     Config,
     Json,
@@ -204,7 +204,7 @@ def outbox(
     from netopsd.web.words import MessageOut
 
     states = ("parked",) if parked else ("waiting", "parked", *(("sent",) if all_ else ()))
-    found = reader(config, overrides).outbox(sink=sink, states=states, limit=limit)
+    found = cut(reader(config, overrides).outbox(sink=sink, states=states, limit=limit + 1), limit)
     if as_json:
         said = dumped(MessageOut.of(one.pending) for one in found)
         screen.as_json([row | {"state": one.state} for row, one in zip(said, found, strict=True)])

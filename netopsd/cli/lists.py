@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from netopsd.store.read import Reader
 
+T = TypeVar("T")
 PANEL = "What it knows"
 
 
@@ -41,6 +42,15 @@ def reader(config: Any, overrides: list[str] | None) -> Reader:
 def dumped(items: Iterable[BaseModel]) -> list[Any]:
     """Return what the API says of `items`, ready for JSON."""
     return [item.model_dump(mode="json", by_alias=True) for item in items]
+
+
+def cut(found: Sequence[T], limit: int) -> Sequence[T]:
+    """Return at most `limit` of what was found, saying so where that is not all of it."""
+    if len(found) > limit:
+        from netopsd.cli.show import warn
+
+        warn(f"there are more than the {limit} shown; --limit shows more")
+    return found[:limit]
 
 
 def alarms(
@@ -71,8 +81,9 @@ def alarms(
         return
     phases = () if all_ else (Phase.ACTIVE,)
     severities = [member(Severity, word, "--severity") for word in severity or ()]
-    found = source.alarms(phases=phases, severities=severities, device=device, limit=limit)
-    found.sort(key=lambda alarm: (alarm.phase is Phase.CLEARED, alarm.severity.rank, alarm.since))
+    found = cut(
+        source.alarms(phases=phases, severities=severities, device=device, limit=limit + 1), limit
+    )
     if as_json:
         show.as_json(dumped(AlarmOut.of(alarm) for alarm in found))
         return
@@ -93,7 +104,7 @@ def _tell_history(source: Reader, alarm: str, limit: int, as_json: bool) -> None
     from netopsd.cli import show
     from netopsd.web.words import ChangeOut
 
-    changes = source.changes(alarm=alarm, limit=limit)
+    changes = cut(source.changes(alarm=alarm, limit=limit + 1), limit)
     if as_json:
         show.as_json(dumped(ChangeOut.of(change) for change in changes))
         return
@@ -141,7 +152,7 @@ def tickets(
     wanted = [member(TicketStatus, word, "--status") for word in status or ()]
     if not wanted and not all_:
         wanted = [word for word in TicketStatus if word not in FINAL]
-    found = reader(config, overrides).tickets(statuses=wanted, limit=limit)
+    found = cut(reader(config, overrides).tickets(statuses=wanted, limit=limit + 1), limit)
     if as_json:
         show.as_json(dumped(TicketOut.of(ticket) for ticket in found))
         return
@@ -184,7 +195,7 @@ def sla(
 
     source = reader(config, overrides)
     services = load(folder_of(config), overrides or ()).inventory.services
-    periods = source.periods(service=service, period=period, limit=limit)
+    periods = cut(source.periods(service=service, period=period, limit=limit + 1), limit)
     gone = sorted({one.service for one in periods} - set(services))
     if gone:
         show.warn(f"no longer configured, left out: {', '.join(gone)}")
@@ -240,7 +251,7 @@ def usage(
     from netopsd.cli import show
     from netopsd.web.words import UsageOut
 
-    found = reader(config, overrides).usage(service=service, limit=limit)
+    found = cut(reader(config, overrides).usage(service=service, limit=limit + 1), limit)
     if as_json:
         show.as_json(dumped(UsageOut.of(record) for record in found))
         return

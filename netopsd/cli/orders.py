@@ -12,7 +12,7 @@ from urllib.parse import quote
 import typer
 
 from netopsd.cli.acts import client
-from netopsd.cli.lists import dumped, member, reader
+from netopsd.cli.lists import cut, dumped, member, reader
 from netopsd.cli.options import Config, Json, Limit, Note, Overrides, TokenFile, Url
 from netopsd.logs import plain
 
@@ -81,7 +81,7 @@ def orders(
     from netopsd.web.orders import OrderOut
 
     states = [member(OrderState, word, "--state") for word in state or ()]
-    found = reader(config, overrides).orders(states=states, limit=limit)
+    found = cut(reader(config, overrides).orders(states=states, limit=limit + 1), limit)
     if as_json:
         show.as_json(dumped(map(OrderOut.of, found)))
         return

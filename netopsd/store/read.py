@@ -2,8 +2,8 @@
 
 A reader cannot write and never checkpoints (the file is open read-only, `query_only`), so it is
 never in the way of the one connection that writes. Each call opens, reads one consistent state,
-and closes: call it from a thread, not on the event loop. Newest first, at most `limit`. SQLAlchemy,
-which makes the statements, is imported by the first call (see queries.py).
+and closes: call it from a thread, not on the event loop. Newest first (alarms: the worst first), at
+most `limit`. SQLAlchemy, which makes the statements, is imported by the first call (queries.py).
 """
 
 from __future__ import annotations
@@ -105,10 +105,14 @@ class Reader:
         device: str = "",
         limit: int = LIMIT,
     ) -> list[Alarm]:
+        """Return alarms, the worst first: so that whatever `limit` cuts off is not worse."""
         c = columns(shapes.ALARMS.table)
         only = [*among(c.phase, phases), *among(c.severity, severities)]
         only += equal(c.resource_device, device)
-        return self._list(shapes.ALARMS, only, c.changed_at, limit)
+        rank = function("instr", " ".join(Severity), c.severity)
+        query = select(shapes.ALARMS.table, shapes.ALARMS.names).where(*only)
+        query = query.order_by(c.phase == Phase.CLEARED.value, rank, c.since, c.key)
+        return self._beliefs(shapes.ALARMS, query.limit(limit))
 
     def changes(
         self, *, alarm: str = "", what: str = "", span: Span = ALWAYS, limit: int = LIMIT
@@ -302,6 +306,9 @@ class Reader:
         limit: int,
     ) -> list[B]:
         query = ordered(select(shape.table, shape.names).where(*only), newest).limit(limit)
+        return self._beliefs(shape, query)
+
+    def _beliefs(self, shape: Shape[B], query: sa.Select[Any]) -> list[B]:
         with connect.sane(self.path):
             return shape.beliefs(self._rows(query))
 

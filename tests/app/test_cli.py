@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,19 +23,22 @@ import typer
 
 from netopsd.cli import COMMANDS as MODULES
 from netopsd.cli import build, discovery, guarded, main
+from netopsd.core.beliefs import Severity
 from netopsd.core.engine import decide
 from netopsd.core.model import Batch, Blind, Clocks, Input, Layout, Table, Tick
-from netopsd.core.outcome import Beliefs
+from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.restore import restore
 from netopsd.errors import NetopsdError
 from netopsd.ports import Message
 from netopsd.settings import load
+from netopsd.store.read import Reader
 from netopsd.store.sqlite import SqliteStore
 from netopsd.story import Recorder
 
 ROOT = Path(__file__).parents[2]
 GOOD = Path(__file__).parent / "good_config"
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+END = START + timedelta(days=1)
 HEAVY = ("pydantic", "sqlalchemy", "fastapi", "httpx", "uvloop", "pysnmp", "tomlkit")
 Captured = pytest.CaptureFixture[str]
 
@@ -262,6 +266,34 @@ def test_lists_read_what_the_daemon_left(lived: Path, capsys: Captured) -> None:
     assert "osl-gw2/if/ge-0/0/0" in capsys.readouterr().out
     assert netopsd("outbox", "--config", lived) == 0
     assert "ticket.opened" in capsys.readouterr().out
+
+
+def test_a_list_that_is_cut_says_so_and_keeps_the_worst(lived: Path, capsys: Captured) -> None:
+    url = load(lived).store_url
+    known = Reader(url).alarms()[0]
+    critical = replace(known, key="osl-gw9!old", severity=Severity.CRITICAL, since=START)
+    warned = [
+        replace(known, key=f"osl-gw{n}!new", severity=Severity.WARNING, changed_at=END)
+        for n in range(20)
+    ]
+    outcome = Outcome()
+    outcome.alarms.update({one.key: one for one in [*warned, critical]})
+    store = SqliteStore(url, ballast_bytes=0)
+
+    async def commit() -> None:
+        await store.open()
+        await store.commit([outcome], [])
+        await store.close()
+
+    asyncio.run(commit())
+    assert netopsd("alarms", "--config", lived, "--limit", 5) == 0
+    told = capsys.readouterr()
+    assert "osl-gw9!old" in told.out
+    assert "more than the 5 shown; --limit shows more" in told.err
+    assert netopsd("alarms", "--config", lived, "--all") == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert told.out.index("osl-gw9!old") < told.out.index("osl-gw0!new")
 
 
 def test_lists_are_json_with_the_words_of_the_api(lived: Path, capsys: Captured) -> None:

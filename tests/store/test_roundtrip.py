@@ -194,7 +194,7 @@ def test_a_reader_finds_what_it_is_asked_for_and_no_more(tmp_path: Path) -> None
         ),
     )
     read = Reader(url(tmp_path))
-    assert read.alarms() == [gone, alarm()]
+    assert read.alarms() == [alarm(), gone]  # the worst first, cleared ones last
     assert read.alarms(phases=[beliefs.Phase.ACTIVE], severities=[alarm().severity]) == [alarm()]
     assert read.alarms(device="osl-gw2", limit=5) == [gone]
     assert read.alarms(device="osl-gw3") == []
