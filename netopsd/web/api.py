@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.security import HTTPBearer
 
 from netopsd.core.beliefs import Reach, TicketStatus
@@ -26,6 +26,7 @@ from netopsd.web.words import (
 )
 
 MOST_MESSAGES = 100_000
+MessageId = Annotated[int, Path(ge=1, le=2**63 - 1)]  # what a row of the store can be
 
 PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 # FastAPI builds each `model` anew for each route: one of ten makes the schema known.
@@ -177,13 +178,13 @@ def _outbox(api: APIRouter, house: House) -> None:
         return [MessageOut.of(item) for item in some]
 
     @api.post("/outbox/{id}/retry", tags=["outbox"], status_code=204)
-    async def retry(id: int) -> None:
+    async def retry(id: MessageId) -> None:
         """Deliver a parked or postponed message now."""
         if not await house.messages.retry(id, house.clock.now()):
             raise HTTPException(404, "no such message is waiting")
 
     @api.post("/outbox/{id}/park", tags=["outbox"], status_code=204)
-    async def park(id: int, body: ParkIn, request: Request) -> None:
+    async def park(id: MessageId, body: ParkIn, request: Request) -> None:
         """Put a message aside; it stays in the outbox with who did so, and why."""
         waiting = await house.messages.pending(MOST_MESSAGES)
         if not any(item.id == id for item in waiting):

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from netopsd.errors import NotAllowed, NotJudged, StoreBroken
+from netopsd.errors import CannotStore, NotAllowed, NotJudged, StoreBroken
 from netopsd.web.api import router
 from netopsd.web.exposition import CONTENT_TYPE
 from netopsd.web.house import House
@@ -155,6 +155,10 @@ def _refusals(app: FastAPI) -> None:
     @app.exception_handler(NotAllowed)
     async def not_allowed(_: Request, error: NotAllowed) -> JSONResponse:
         return _problem(409, str(error))
+
+    @app.exception_handler(CannotStore)
+    async def unfit(_: Request, error: CannotStore) -> JSONResponse:
+        return _problem(422, "something in it has no place in the store")
 
     @app.exception_handler(StoreBroken)
     async def broken(_: Request, error: StoreBroken) -> JSONResponse:

@@ -12,7 +12,7 @@ import pytest
 
 from netopsd.core.beliefs import Phase, Severity
 from netopsd.core.model import Acknowledge, Shelve, TicketAct
-from netopsd.errors import NotAllowed, NotJudged, StoreBroken
+from netopsd.errors import CannotStore, NotAllowed, NotJudged, StoreBroken
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ANNA = "operator-token-0001"
@@ -159,6 +159,13 @@ def test_what_netopsd_fails_at_is_said_and_nothing_is_told_of_its_inside(site: A
     assert "secret" not in answer.text
 
 
+def test_what_the_store_has_no_place_for_is_the_askers_mistake(site: Any) -> None:
+    site.beliefs.refusal = CannotStore("/var/lib/netopsd/secret.db: int too large")
+    answer = site.ask("POST", f"{ALARM}/ack", token=ANNA)
+    assert answer.status_code == 422
+    assert "secret" not in answer.text
+
+
 def test_what_is_not_there_is_not_found_and_nothing_is_done(site: Any) -> None:
     for path in (
         "/api/v1/alarms/none/ack", "/api/v1/tickets/TT-9/notes", "/api/v1/tickets/TT-9/status",
@@ -188,6 +195,15 @@ def test_services_months_devices_usage_and_outbox_are_listed(site: Any) -> None:
     assert message["id"] == 7
     assert "body" not in message
     assert site.ask("GET", "/api/v1/outbox?parked=true").json() == []
+
+
+@pytest.mark.parametrize("number", [10**20, 2**63, 0, -1])
+def test_what_no_message_can_be_numbered_is_refused_before_the_store(
+    site: Any, number: int
+) -> None:
+    for act in ("retry", "park"):
+        path = f"/api/v1/outbox/{number}/{act}"
+        assert site.ask("POST", path, token=ANNA, json={"reason": "x"}).status_code == 422
 
 
 def test_the_outbox_obeys_and_remembers_who_parked(site: Any) -> None:
