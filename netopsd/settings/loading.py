@@ -113,7 +113,7 @@ def load_places(folder: Path | str, overrides: Sequence[str] = ()) -> Places:
 
 def _main_source(reading: Reading, overrides: Sequence[str]) -> Source | None:
     """Return netopsd.toml with its overrides, None where there is none to be had."""
-    if not reading.folder.is_dir():
+    if not _is_folder(reading.folder):
         where = Source(file=str(reading.folder), text="", data={})
         remedy = "Name the folder of netopsd.toml with --config"
         reading.problems.add(where, (), "no such folder", remedy)
@@ -122,10 +122,17 @@ def _main_source(reading: Reading, overrides: Sequence[str]) -> Source | None:
     return None if source is None else daemon.override(source, overrides, reading.problems)
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, or not ours to look into
+        return False
+
+
 def _settings(reading: Reading, overrides: Sequence[str]) -> Settings | None:
     problems = reading.problems
     source = _main_source(reading, overrides)
-    if source is None and not reading.folder.is_dir():
+    if source is None and not _is_folder(reading.folder):
         return None
     source = source or Source(file=MAIN, text="", data={})
     data = resolve(source.data, source, (), reading.folder, problems)

@@ -363,8 +363,11 @@ def test_where_things_are_is_known_while_other_files_are_broken(folder: Path) ->
 
 
 def test_a_folder_that_is_not_there_is_said_once(tmp_path: Path) -> None:
-    (problem,) = problems(tmp_path / "none")
-    assert "no such folder" in problem
+    for folder in (tmp_path / "none", tmp_path / ("n" * 300), tmp_path / "a\0b"):
+        (problem,) = problems(folder)
+        assert "no such folder" in problem
+        with pytest.raises(BadConfiguration, match="no such folder"):
+            load_places(folder)
 
 
 # --- lines -----------------------------------------------------------------------------------
