@@ -202,6 +202,8 @@ class SiteIntake:
                 log.error("looks of the sites are not confirmed until this can be kept: %s", error)
             self._unkept = True
             return False
+        if self._unkept:
+            log.info("looks of the sites are confirmed again")
         self._unkept = False
         return True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def boot(folder: Path, wanted: str = "") -> Engine:
     """Return our engine with its boots counted up, both durable in `folder` before we return.
 
     `wanted` is the operator's snmpEngineID in hexadecimal; each id has its own boots. Raises
-    BadConfiguration where the file cannot be read or boots are used up.
+    BadConfiguration where the file cannot be read or boots are used up, OSError where the disk does
+    not take it.
     """
     path = folder / "snmp-engine.json"
     known, counts = "", {}
@@ -86,6 +88,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "snmp-heard.txt"
+        self._torn = False  # the disk may have taken half a line
 
     def load(self) -> dict[bytes, Heard]:
         """Return what was heard before, and tidy the file. A torn last line is left out."""
@@ -101,16 +104,20 @@ class Journal:
                 continue
             if key not in heard or _later(moment, heard[key]):
                 heard[key] = moment
-        _write(self._path, "".join(_line(*item) for item in heard.items()))
+        with suppress(OSError):  # a full disk: tidied at another start
+            _write(self._path, "".join(_line(*item) for item in heard.items()))
         return heard
 
     def append(self, moved: Iterable[tuple[bytes, Heard]]) -> None:
-        """Write down that these engines' clocks moved on."""
+        """Write down that these engines' clocks moved on. Raises OSError."""
         text = "".join(_line(*item) for item in moved)
-        if text:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(text)
+        if not text:
+            return
+        torn, self._torn = self._torn, True
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write("\n" * torn + text)
+        self._torn = False
 
 
 def _line(engine: bytes, heard: Heard) -> str:

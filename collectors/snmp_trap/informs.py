@@ -8,7 +8,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collectors.snmp_trap.fair import Datagram
 from collectors.snmp_trap.ledger import Ledger
@@ -18,26 +18,46 @@ from netopsd.errors import NetopsdError, NotAllowed
 from netopsd.ports import Clock, Inbox
 from netopsd.telling import tell
 
-REMEMBER_S = 60.0  # how long the same datagram counts as sent again
+REMEMBER_S = 60.0  # how long, once durable, the same inform counts as sent again
 MOST_REMEMBERED = 20_000
 MOST_AT_ONCE = 1000  # informs in one durable batch
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Received:
+    """An inform as it came. A repetition has the same `identity`, and perhaps another `reply`.
+
+    `identity` is what its sender repeats: of v1 and v2c the datagram; of v3, where each repetition
+    is a message of its own, what is in it. `lost` is called where it came to nothing, so that the
+    next try is a new one.
+    """
+
+    datagram: Datagram
+    reply: Callable[[], bytes]
+    identity: bytes = b""
+    lost: Callable[[], None] = lambda: None
+
+    @property
+    def key(self) -> bytes:
+        """What was said, and who said it from where."""
+        peer = f"{self.datagram.back[0]}|".encode()
+        return hashlib.sha256(peer + (self.identity or self.datagram.data)).digest()
+
+
 @dataclass(slots=True, eq=False)
 class _Inform:
-    datagram: Datagram
     event: Event
-    reply: Callable[[], bytes]
     key: bytes
-    at_s: float
-    durable: bool = False
+    latest: Received  # the one its sender waits for an answer to
+    durable_s: float = 0.0
+    lost: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Informs:
     """Informs on their way to the store, and those lately acknowledged.
 
-    A sender that hears nothing sends the same datagram again: that is answered (again) and told
-    once. Those that wait while a batch is committed share the next one.
+    A sender that hears nothing says the same again: that is answered (again) and told once. Those
+    that wait while a batch is committed share the next one.
     """
 
     def __init__(self, clock: Clock, ledger: Ledger, most: int) -> None:
@@ -46,32 +66,38 @@ class Informs:
         self._most = most
         self._waiting: list[_Inform] = []
         self._committing = 0
-        self._known: OrderedDict[bytes, _Inform] = OrderedDict()
+        self._open: dict[bytes, _Inform] = {}  # not durable yet
+        self._kept: OrderedDict[bytes, _Inform] = OrderedDict()  # as they became durable
         self._arrived = asyncio.Event()
         self._sock: socket.socket | None = None
 
     def __len__(self) -> int:
         return len(self._waiting) + self._committing
 
-    def seen(self, datagram: Datagram) -> bool:
-        """Return whether this datagram came before; if so count it, and answer where durable."""
-        inform = self._known.get(_key(datagram))
+    def seen(self, received: Received) -> bool:
+        """Return whether this inform came before; if so count it, and answer where durable."""
+        key = received.key
+        inform = self._open.get(key) or self._kept.get(key)
         if inform is None:
             return False
         self._ledger.repeated += 1
-        if inform.durable:
+        inform.latest = received
+        if key in self._open:
+            inform.lost.append(received.lost)
+        else:
             self._answer(inform)
         return True
 
-    def add(self, datagram: Datagram, event: Event, reply: Callable[[], bytes]) -> None:
-        """Take an inform; `reply` makes its acknowledgement. Counted where there is no room."""
-        if self.seen(datagram):
+    def add(self, received: Received, event: Event) -> None:
+        """Take an inform. Counted where it came before, or there is no room."""
+        if self.seen(received):
             return
         if len(self._waiting) >= self._most:
             self._ledger.overflow += 1
+            received.lost()
             return
-        inform = _Inform(datagram, event, reply, _key(datagram), self._clock.mono_s())
-        self._known[inform.key] = inform
+        inform = _Inform(event, received.key, received, lost=[received.lost])
+        self._open[inform.key] = inform
         self._waiting.append(inform)
         self._arrived.set()
 
@@ -97,32 +123,31 @@ class Informs:
             self._committing = 0
         self._ledger.unacknowledged += len(lost)
         for place in lost:  # the sender's next try is a new one; after a few he gives up
-            self._known.pop(batch[place].key, None)
+            del self._open[batch[place].key]
+            for forget in batch[place].lost:
+                forget()
         missing = frozenset(lost)
         kept = [inform for place, inform in enumerate(batch) if place not in missing]
         self._ledger.emitted += len(kept)
+        now = self._clock.mono_s()
         for inform in kept:
-            inform.durable = True
+            inform.durable_s = now
+            inform.lost.clear()
+            self._kept[inform.key] = self._open.pop(inform.key)
             self._answer(inform)
 
     def _answer(self, inform: _Inform) -> None:
         """Send the acknowledgement. Where it cannot be sent the sender will ask again."""
-        peer, ancillary = inform.datagram.back
+        peer, ancillary = inform.latest.datagram.back
         assert self._sock is not None
         with suppress(OSError):
-            self._sock.sendmsg([inform.reply()], reply_from(ancillary), 0, peer)
+            self._sock.sendmsg([inform.latest.reply()], reply_from(ancillary), 0, peer)
             self._ledger.informs_acked += 1
 
     def _forget(self) -> None:
         now = self._clock.mono_s()
-        while self._known:
-            first = next(iter(self._known.values()))
-            young = first.at_s + REMEMBER_S > now and len(self._known) <= MOST_REMEMBERED
-            if young or not first.durable:
+        while self._kept:
+            first = next(iter(self._kept.values()))
+            if first.durable_s + REMEMBER_S > now and len(self._kept) <= MOST_REMEMBERED:
                 return
-            self._known.popitem(last=False)
-
-
-def _key(datagram: Datagram) -> bytes:
-    """The datagram and who sent it from where."""
-    return hashlib.sha256(f"{datagram.back[0]}|".encode() + datagram.data).digest()
+            self._kept.popitem(last=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 from collectors.snmp_codec.ber import DecodeError
 from collectors.snmp_codec.message import INFORM
 from collectors.snmp_trap.fair import Backlog, Datagram, Sources
-from collectors.snmp_trap.informs import Informs
+from collectors.snmp_trap.informs import Informs, Received
 from collectors.snmp_trap.ledger import Ledger
 from collectors.snmp_trap.parse import Body, Notification, WrongCommunity, peek, read, response_to
 from collectors.snmp_trap.secured import Secured
@@ -201,7 +201,7 @@ class TrapListener:
             values=said.body.values,
             confirmed=True,
         )
-        self._informs.add(datagram, told, lambda: response_to(datagram.data))
+        self._informs.add(Received(datagram, lambda: response_to(datagram.data)), told)
 
 
 def gather_s(heard: int) -> float:

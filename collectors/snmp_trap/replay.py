@@ -54,6 +54,10 @@ class Timeline:
         self._remember((engine, auth), (mono_s, boots, time))
         return ""
 
+    def forget(self, engine: bytes, auth: bytes) -> None:
+        """Take the same message again: what it said came to nothing."""
+        self._seen.pop((engine, auth), None)
+
     def _remember(self, key: tuple[bytes, bytes], what: tuple[float, int, int]) -> None:
         """Forget what the window refuses anyway. What must go earlier raises the floor."""
         self._seen[key] = what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from base64 import b64decode, b64encode
 from collections import deque
@@ -14,7 +15,7 @@ from typing import Any
 
 from collectors.snmp_trap.engine import Engine, Heard, Journal, boot
 from collectors.snmp_trap.fair import Datagram
-from collectors.snmp_trap.informs import Informs
+from collectors.snmp_trap.informs import Informs, Received
 from collectors.snmp_trap.ledger import Ledger
 from collectors.snmp_trap.replay import Timeline
 from collectors.snmp_trap.settings import TrapSettings
@@ -23,8 +24,11 @@ from netopsd.core.model import Event, Events
 from netopsd.errors import JobFailed
 from netopsd.ports import Clock, Inbox, Worker
 
+log = logging.getLogger(__name__)
+
 MOST_WAITING = 2000
 MOST_AT_ONCE = 64
+KEEP_AGAIN_S = 5.0
 REASONS = frozenset(
     ["malformed", "discovery", "unknown_engine", "unknown_user", "low_level", "wrong_digest",
      "not_in_window", "not_decrypted", "not_a_notification", "wrong_engine"]
@@ -51,6 +55,7 @@ class Secured:
         self._waiting: deque[Datagram] = deque()
         self._asked = 0
         self._arrived = asyncio.Event()
+        self._behind = asyncio.Event()  # the disk did not take what must survive
         self._engine: Engine | None = None
         self._began_s = 0.0
         self._timeline = Timeline({})
@@ -69,18 +74,32 @@ class Secured:
             self._arrived.set()
 
     def begin(self) -> None:
-        """Boot our engine and remember whom it heard. Raises BadConfiguration (engine.boot)."""
-        if self._worker is not None:
+        """Boot our engine and remember whom it heard. Raises BadConfiguration (engine.boot).
+
+        Where the disk does not take it `judge` tries again: boots are used once they are durable.
+        """
+        if self._worker is None or self._engine is not None:
+            return
+        try:
+            heard = self._journal.load()
             self._engine = boot(self._state_dir, self._settings.engine_id)
-            self._began_s = self._clock.mono_s()
-            self._timeline = Timeline(self._journal.load())
+        except OSError as error:
+            self._fell_behind("SNMPv3 is heard once our engine's boots are kept: %s", error)
+            return
+        self._began_s = self._clock.mono_s()
+        self._timeline = Timeline(heard)
+        self._caught_up()
 
     async def judge(self, sock: socket.socket, inbox: Inbox, informs: Informs) -> None:
         """Judge what was added, until cancelled."""
-        if self._worker is None or self._engine is None:
+        if self._worker is None:
             return
+        while self._engine is None:
+            await self._clock.sleep(KEEP_AGAIN_S)
+            self.begin()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._worker.run(self._setup(self._engine)))
+            tasks.create_task(self._keep_again())
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
@@ -102,11 +121,7 @@ class Secured:
         self, worker: Worker, sock: socket.socket, inbox: Inbox, informs: Informs
     ) -> None:
         """Judge a few together, in the order they came."""
-        batch: list[Datagram] = []
-        while self._waiting and len(batch) < MOST_AT_ONCE:
-            datagram = self._waiting.popleft()
-            if not informs.seen(datagram):
-                batch.append(datagram)
+        batch = [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
         self._asked = len(batch)
         time = self._time()
         answers = await asyncio.gather(*(_ask(worker, datagram, time) for datagram in batch))
@@ -114,16 +129,56 @@ class Secured:
         for datagram, answer in zip(batch, answers, strict=True):
             self._asked -= 1
             event = self._accepted(datagram, answer)
-            if isinstance(event, str):
+            inform = self._inform(datagram, answer)
+            if isinstance(event, Event):
+                if inform is None:
+                    events.append(event)
+                else:
+                    informs.add(inform, event)
+            elif not (event == "replayed" and inform is not None and informs.seen(inform)):
                 self._ledger.v3_refused[event] += 1
                 _send(sock, datagram, answer)
-            elif event.confirmed:
-                informs.add(datagram, event, partial(b64decode, answer["reply"]))
-            else:
-                events.append(event)
-        self._journal.append(self._timeline.moved.items())
-        self._timeline.moved.clear()
+        self._keep()
         self._tell(inbox, events)
+
+    def _inform(self, datagram: Datagram, answer: Mapping[str, Any]) -> Received | None:
+        if answer["result"] != "inform":
+            return None
+        lost = lambda: None  # noqa: E731
+        if answer["authenticated"]:
+            engine, auth = bytes.fromhex(answer["engine"]), bytes.fromhex(answer["auth"])
+            lost = partial(self._timeline.forget, engine, auth)
+        identity = bytes.fromhex(answer.get("identity", ""))
+        return Received(datagram, partial(b64decode, answer["reply"]), identity, lost)
+
+    def _keep(self) -> None:
+        """Write down how far the senders' clocks are; what the disk does not take, another time.
+
+        Meanwhile only a killed daemon would take again what was captured before.
+        """
+        try:
+            self._journal.append(self._timeline.moved.items())
+        except OSError as error:
+            self._fell_behind("the latest moments of SNMPv3 senders are not kept: %s", error)
+        else:
+            self._timeline.moved.clear()
+            self._caught_up()
+
+    async def _keep_again(self) -> None:
+        while True:
+            await self._behind.wait()
+            await self._clock.sleep(KEEP_AGAIN_S)
+            self._keep()
+
+    def _fell_behind(self, what: str, error: OSError) -> None:
+        if not self._behind.is_set():
+            log.error(what, error)
+        self._behind.set()
+
+    def _caught_up(self) -> None:
+        if self._behind.is_set():
+            log.info("what SNMPv3 needs is kept again")
+        self._behind.clear()
 
     def _time(self) -> int:
         """Return our snmpEngineTime."""

@@ -10,6 +10,7 @@ perhaps "reply", a Report to send back.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -178,6 +179,10 @@ class Usm:
             level = message.flags & (AUTH | PRIV)
             reply = self._sealed(message, scoped._replace(pdu=answer), (user, level), time)
             said["reply"] = b64encode(reply).decode()
+            # What a repetition has in common with it: each is a message of its own (RFC 3412
+            # section 6.2), with another id, time and salt around the same PDU.
+            same = f"{message.user.hex()}|{level}|".encode() + v3.encode_scoped(scoped)
+            said["identity"] = hashlib.sha256(same).hexdigest()
         return said
 
     def _refusal(
