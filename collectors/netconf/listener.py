@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ from netopsd.ports import Clock, Inbox
 from netopsd.telling import tell
 
 GROUP = 100  # events committed together
-RECENT = 2000  # events remembered to know a repetition
+RECENT = 2000  # events remembered to know a repetition in the next session
 AHEAD = timedelta(minutes=5)  # a device's clock may be ahead of ours before we distrust it
 MAX_NOTIFICATION = 1 << 20  # bytes
 ALARM_LIST = (
@@ -63,6 +63,8 @@ class _Ear:
     since: str = ""  # eventTime of the last event committed, as the device wrote it
     since_at: datetime | None = None
     recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=RECENT))
+    replayable: Counter[bytes] = field(default_factory=Counter)
+    """Committed in earlier sessions: this one's replay may bring each of them once more."""
     failures: int = 0
     hostkey_told: bool = False
     lists: bool = True  # False once its alarm list was too much for this session
@@ -166,6 +168,7 @@ class NetconfListener:
         from collectors.netconf import transport
 
         heap = _Heap(self._settings.queue)
+        ear.replayable = Counter(ear.recent)
         session = heap.session = Session(
             ear.target.name,
             handler=ear.handler,
@@ -284,18 +287,24 @@ class NetconfListener:
             patience.cancel()
 
     async def _commit(self, ear: _Ear, taken: list[Heard], replaying: bool, inbox: Inbox) -> bool:
-        """Commit a group of notifications; return whether the replay still goes on."""
+        """Commit a group of notifications; return whether the replay still goes on.
+
+        Equal ones of one session are two events: many a device tells its time in whole seconds.
+        """
         new: list[Heard] = []
+        over = False
         for heard in taken:
-            if heard.over:
-                raise BadReply(f"{ear.target.name} ended the subscription")
-            replaying = replaying and not heard.replay_complete
+            if over := heard.over:
+                break
+            if heard.replay_complete:
+                replaying = False
+                ear.replayable.clear()
             if heard.about_subscription:
                 continue
-            if heard.digest in ear.recent:
+            if ear.replayable[heard.digest] > 0:
+                ear.replayable[heard.digest] -= 1
                 self.repeated += 1
                 continue
-            ear.recent.append(heard.digest)
             new.append(heard)
         if new:
             at = self._clock.now()
@@ -307,10 +316,13 @@ class NetconfListener:
             await tell(inbox, at, events)
             self.heard += len(new)
             self._remember(ear, new, at)
+        if over:
+            raise BadReply(f"{ear.target.name} ended the subscription")
         return replaying
 
     def _remember(self, ear: _Ear, committed: list[Heard], now: datetime) -> None:
         """Move the resume point; a device's time that is far ahead of ours does not count."""
+        ear.recent.extend(heard.digest for heard in committed)
         for heard in committed:
             if heard.time is None or heard.time > now + AHEAD:
                 continue

@@ -16,11 +16,15 @@ LOG = 10_000
 
 
 class Stream:
-    """Events of one device. Each is numbered by its time, which never repeats."""
+    """Events of one device. Each is numbered by its time, which never repeats.
+
+    With `whole_seconds` it is told in seconds, as many a device does: there it repeats.
+    """
 
     def __init__(self) -> None:
         self.created = datetime.now(UTC)
         self.aged: datetime | None = None
+        self.whole_seconds = False
         self._last = self.created
         self._log: deque[tuple[datetime, bytes]] = deque(maxlen=LOG)
         self._listeners: list[Callable[[bytes], None]] = []
@@ -29,7 +33,7 @@ class Stream:
         """Send one event to all subscribers and keep it for replay; return its time."""
         at = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
         self._last = at
-        message = _envelope(at, content)
+        message = _envelope(at.replace(microsecond=0) if self.whole_seconds else at, content)
         if len(self._log) == LOG:
             self.aged = self._log[0][0]
         self._log.append((at, message))

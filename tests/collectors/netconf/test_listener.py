@@ -134,6 +134,56 @@ def test_what_happened_while_the_connection_was_lost_is_replayed_once(subscribed
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("subscribed", [False, True], ids=["RFC 5277", "RFC 8639"])
+def test_a_port_that_goes_down_up_and_down_within_a_second_is_down(subscribed: bool) -> None:
+    """Where eventTime is in whole seconds the third is, octet for octet, the first."""
+    moment = datetime.now(UTC)
+
+    async def story() -> None:
+        ledger = Ledger()
+        down, up = alarm(1, changed=moment), alarm(1, changed=moment, cleared=True)
+        async with simulated() as simulator, listening(simulator, ledger) as listener:
+            simulator.subscribed = subscribed
+            simulator.stream.whole_seconds = True
+            simulator.stream.created -= timedelta(seconds=2)  # its log begins before
+            await until(lambda: listener.hearing)
+            for told in (down, up, down):
+                simulator.alarms.put(told)
+            await until(lambda: len(ledger.events) == 3)
+            simulator.cut_sessions()
+            for told in (up, down):
+                simulator.alarms.put(told)
+            await until(lambda: len(ledger.events) >= 5)
+            await asyncio.sleep(0.05)
+        severities = [event.severity for event in ledger.events]
+        assert severities == ["critical", "cleared", "critical", "cleared", "critical"]
+
+    asyncio.run(story())
+
+
+def test_what_came_with_the_end_of_a_subscription_is_heard() -> None:
+    async def story() -> None:
+        ledger = Ledger()
+        async with simulated() as simulator, listening(simulator, ledger) as listener:
+            await until(lambda: listener.hearing)
+            ledger.hold.clear()
+            simulator.alarms.put(alarm(0))
+            await asyncio.sleep(0.05)
+            simulator.alarms.put(alarm(1))
+            session = next(iter(simulator.sessions.values()))
+            ns = "urn:ietf:params:xml:ns:netconf:notification:1.0"
+            ended = f'<notification xmlns="{ns}"><eventTime>2026-11-23T10:00:00Z</eventTime>'
+            over = '<notificationComplete xmlns="urn:ietf:params:xml:ns:netmod:notification"/>'
+            session.send(f"{ended}{over}</notification>".encode())
+            await asyncio.sleep(0.05)
+            ledger.hold.set()
+            await until(lambda: len(ledger.events) >= 2)
+            await asyncio.sleep(0.05)
+        assert [event.text for event in ledger.events] == ["alarm 0", "alarm 1"]
+
+    asyncio.run(story())
+
+
 def test_a_restart_resumes_from_what_was_committed() -> None:
     async def story() -> None:
         ledger = Ledger()
