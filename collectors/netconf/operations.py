@@ -31,6 +31,9 @@ _ALSO = (  # ncclient announces only the 1.0 of these
     "urn:ietf:params:netconf:capability:confirmed-commit:1.1",
     "urn:ietf:params:netconf:capability:validate:1.1",
 )
+MOST_CAPABILITIES = 10_000  # of one hello; large routers announce two thousand modules
+MOST_OCTETS = 2 << 20  # of their names
+SHARED_OCTETS = 256 << 10  # those of more are not kept for others of their kind
 Handler = Any  # ncclient ships no types
 Reply = Any
 Operation = Any
@@ -190,23 +193,28 @@ def hello(handler: Handler) -> bytes:
 def read_hello(root: Element) -> tuple[str, Capabilities]:
     """Return (session-id, capabilities) of a server's hello. Raises BadReply.
 
-    Capabilities that ncclient cannot take apart are left out.
+    Capabilities that ncclient cannot take apart are left out. More than any device has are refused:
+    they are held for as long as the session.
     """
     if etree.QName(root).localname != "hello":
         raise BadReply(f"expected hello, got {root.tag!r:.128}")
-    session_id, uris = "", []
+    session_id, uris, size = "", [], 0
     for element in root.iter("{*}session-id", "{*}capability"):
         text = (element.text or "").strip()
         if etree.QName(element).localname == "session-id":
             session_id = text[:32]
         elif _readable(text):
             uris.append(text)
+            size += len(text)
+            if len(uris) > MOST_CAPABILITIES or size > MOST_OCTETS:
+                raise BadReply("a hello with more capabilities than a device has")
     if not uris:
         raise BadReply("a hello without capabilities")
-    return session_id, _capabilities(tuple(uris))
+    take_apart = _capabilities if size <= SHARED_OCTETS else Capabilities
+    return session_id, take_apart(tuple(uris))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _capabilities(uris: tuple[str, ...]) -> Capabilities:
     """Devices of one kind share theirs: a large hello takes 100 KB taken apart."""
     return Capabilities(uris)

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from collectors.netconf import operations
 from collectors.netconf.document import Vocabulary
-from collectors.netconf.errors import NotConnected
+from collectors.netconf.errors import BadReply, NotConnected
 from collectors.netconf.framer import frame
 from collectors.netconf.session import Session
 
@@ -106,3 +107,23 @@ def test_a_request_cancelled_in_the_turn_the_session_ends_complains_of_nothing(
             await waiting
 
     assert with_session(story) == []
+
+
+def hello(count: int, octets: int) -> Any:
+    said = "".join(f"<capability>urn:{n:0{octets - 4}d}</capability>" for n in range(count))
+    return etree.fromstring(f'<hello xmlns="{NC}"><capabilities>{said}</capabilities></hello>')
+
+
+@pytest.mark.parametrize(("count", "octets"), [(10_001, 20), (3_000, 1_000)])
+def test_a_hello_with_more_capabilities_than_a_device_has_is_refused(
+    count: int, octets: int
+) -> None:
+    with pytest.raises(BadReply, match="more capabilities"):
+        operations.read_hello(hello(count, octets))
+
+
+def test_only_small_hellos_are_kept_for_others_of_their_kind() -> None:
+    for count, kept in ((2_000, True), (4_000, False)):
+        (_, first), (_, second) = (operations.read_hello(hello(count, 100)) for _ in range(2))
+        assert list(first) == list(second) and len(list(first)) == count
+        assert (first is second) is kept
