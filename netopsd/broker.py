@@ -73,7 +73,8 @@ class Link(aiomqtt.Client):
     """One connection: `async with Link(...) as link`. Entering raises BrokerGone or NotTaken.
 
     `receive_maximum` is how many messages of QoS 1 the broker may send before `ack`; `waiting` how
-    many may wait here before those without an acknowledgement are dropped and counted.
+    many may wait here before those of QoS 0 are dropped and counted. One of QoS 1 always has a
+    place: where nobody has acknowledged it, it must not be lost.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Link(aiomqtt.Client):
         self._client.manual_ack_set(True)
         self._client.connect_timeout = settings.timeout_s
         self._most_waiting = waiting
+        self._receive_maximum = receive_maximum
         self._heard: deque[Heard] = deque()
         self._wake = asyncio.Event()
         self._sent: dict[int, asyncio.Future[int]] = {}
@@ -240,16 +242,19 @@ class Link(aiomqtt.Client):
                     self._client.ack(one.mid, one.qos)
 
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
-        del client, userdata
+        del userdata
         try:
             topic = message.topic
         except UnicodeDecodeError:
             self.stats.malformed += 1
             self._client.ack(message.mid, message.qos)
             return
-        if len(self._heard) >= self._most_waiting:
-            self.stats.dropped += 1
-            self._client.ack(message.mid, message.qos)
+        if len(self._heard) >= self._most_waiting + message.qos * self._receive_maximum:
+            if message.qos:
+                much = BrokerGone(f"{self._where}: more at once than we said we take")
+                self._fail(much, client._sock)
+            else:
+                self.stats.dropped += 1
             return
         self._heard.append(
             Heard(

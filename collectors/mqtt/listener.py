@@ -26,7 +26,10 @@ GROUP = 500
 
 @dataclass(slots=True, kw_only=True)
 class MqttStats:
-    """Since start. Every message heard is a reading, an event, or one of the rest."""
+    """Since start. Every message heard is a reading, an event, or one of the rest.
+
+    One that fits several rules counts once for each.
+    """
 
     heard: int = 0
     readings: int = 0
@@ -123,7 +126,7 @@ class MqttListener:
                 try:
                     self._sort(one, events)
                 except BadPayload as bad:
-                    self._counts.bad[bad.word] = self._counts.bad.get(bad.word, 0) + 1
+                    self._bad(bad)
             if events:
                 await tell(inbox, events[0].at, events)
             batches = self._gathering.batches(self._clock.now(), self._clock.mono_s())
@@ -151,13 +154,24 @@ class MqttListener:
                 and _bucket(self._devices, device, settings.device_rate, settings.device_burst)(now)
             ):
                 self._counts.limited += 1
-                return
-            if rule.event:
-                events.append(event(rule, device, row, heard.payload, self._clock.now()))
-                self._counts.events += 1
-            else:
-                self._gathering.add(numbers(rule, device, row, heard.payload))
-                self._counts.readings += 1
+                continue  # another rule may have another filter
+            try:
+                self._apply(rule, (device, row), heard.payload, events)
+            except BadPayload as bad:  # to this rule; to another one it may be news
+                self._bad(bad)
+
+    def _apply(
+        self, rule: TopicRule, whose: tuple[str, str], payload: bytes, events: list[Event]
+    ) -> None:
+        if rule.event:
+            events.append(event(rule, *whose, payload, self._clock.now()))
+            self._counts.events += 1
+        else:
+            self._gathering.add(numbers(rule, *whose, payload))
+            self._counts.readings += 1
+
+    def _bad(self, bad: BadPayload) -> None:
+        self._counts.bad[bad.word] = self._counts.bad.get(bad.word, 0) + 1
 
 
 def _bucket(

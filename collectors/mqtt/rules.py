@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from collectors.mqtt import senml
@@ -128,7 +129,7 @@ def _counter(value: Any) -> int | None:
 def event(rule: TopicRule, device: str, row: str, payload: bytes, at: datetime) -> Event:
     """Return what a payload says, as an event. Raises BadPayload."""
     said = load(payload)
-    values = dict(_leaves(said))
+    values = dict(islice(_leaves(said), MAX_VALUES))
     common = Event(
         at=at,
         device=device,
@@ -149,20 +150,20 @@ def event(rule: TopicRule, device: str, row: str, payload: bytes, at: datetime) 
     return common
 
 
-def _leaves(said: Any) -> Iterator[tuple[str, str]]:
-    """Give (path, text) of what a payload holds, bounded: "a.b.0" for {"a": {"b": [1]}}."""
-    waiting: list[tuple[str, Any]] = [("", said)]
-    given = 0
-    while waiting and given < MAX_VALUES:
-        path, value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += [(f"{path}.{k}" if path else k, v) for k, v in reversed(value.items())]
-        elif isinstance(value, list):
-            waiting += [(f"{path}.{i}", v) for i, v in reversed(list(enumerate(value)))]
-        else:
-            given += 1
-            text = value if isinstance(value, str) else _word(value)
-            yield path[:MAX_TEXT], text[:MAX_TEXT]
+def _leaves(said: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Give (path, text) of what a payload holds: "a.b.0" for {"a": {"b": [1]}}.
+
+    A path is cut as it grows: a long name would be there once for each value below it.
+    """
+    if isinstance(said, dict):
+        for name, value in said.items():
+            yield from _leaves(value, (f"{path}.{name}" if path else name)[:MAX_TEXT])
+    elif isinstance(said, list):
+        for place, value in enumerate(said):
+            yield from _leaves(value, f"{path}.{place}"[:MAX_TEXT])
+    else:
+        text = said if isinstance(said, str) else _word(said)
+        yield path, text[:MAX_TEXT]
 
 
 def _word(value: Any) -> str:

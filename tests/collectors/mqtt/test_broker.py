@@ -311,6 +311,50 @@ def test_a_lying_broker_is_a_typed_error_and_nothing_stays_open(lie: str) -> Non
     assert complaints == []
 
 
+def publish(qos: int, number: int) -> bytes:
+    mid = number.to_bytes(2, "big") if qos else b""
+    body = b"\0\3a/b" + mid + b"\0" + str(number).encode()
+    return bytes([0x30 | qos << 1, len(body)]) + body
+
+
+def test_a_flood_without_acknowledgement_takes_no_place_of_what_must_be_acknowledged() -> None:
+    more = 5  # than there is room for
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        flood = b"".join(publish(0, n) for n in range(8))
+        writer.write(CONNACK + flood + publish(1, 90) + publish(0, 9) + publish(1, 91))
+        replied.append(await reader.readexactly(8))
+        writer.write(b"".join(publish(1, n) for n in range(100, 100 + more + 4)))
+        await reader.read(100)
+        writer.close()
+        left.set()
+
+    replied: list[bytes] = []
+    left = asyncio.Event()
+
+    async def go() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        own = BrokerSettings(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        async with Link(own, waiting=more, receive_maximum=3) as link:
+            await until(lambda: link.stats.dropped == 4, "those of QoS 0 are dropped")
+            await asyncio.sleep(0.05)
+            assert replied == [], "nothing is acknowledged that nobody took"
+            heard = await link.take()
+            assert [int(one.payload) for one in heard] == [0, 1, 2, 3, 4, 90, 91]
+            link.ack(heard)
+            await until(lambda: not link.open, "it sends more at once than was agreed")
+            with pytest.raises(BrokerGone, match="more at once"):
+                while True:
+                    await link.take()
+        await left.wait()
+        assert b"\x40\x02\x00\x5a" in replied[0] and b"\x40\x02\x00\x5b" in replied[0]
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(go())
+
+
 def test_a_connection_that_fails_during_the_good_bye_raises_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

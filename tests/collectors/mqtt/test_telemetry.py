@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from collectors.mqtt import senml
 from collectors.mqtt.bounded import BadPayload, deepest, load
 from collectors.mqtt.gathering import Gathering
+from collectors.mqtt.listener import MqttListener
 from collectors.mqtt.rules import Rulebook, event, matches, numbers, pointed
-from collectors.mqtt.settings import TopicRule
+from collectors.mqtt.settings import MqttSettings, TopicRule
+from netopsd.broker import Heard
+from netopsd.clock import ManualClock
 from simulators.mqtt import HOSTILE
 from tests.collectors.mqtt.looks import T0
 
@@ -105,6 +109,31 @@ def test_any_json_is_readings_events_or_a_count(said: Any) -> None:
         assert len(made.values) <= 256
     except BadPayload:
         pass
+
+
+def test_a_long_name_above_many_values_is_not_held_once_for_each() -> None:
+    payload = b'{"' + b"k" * 32_000 + b'":[' + b"0," * 16_000 + b"0]}"
+    tracemalloc.start()
+    made = event(rule(reading=[], event="x"), "gw1", "1", payload, T0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 << 20 and all(len(path) <= 1024 for path in made.values)
+
+
+def test_what_one_rule_cannot_read_another_one_does() -> None:
+    """Readings and an alarm on one topic: a message with the alarm alone is no bad one to it."""
+    own = rule(
+        reading=[], event="ups:alarm", authenticated=True, alarm="fault", severity="/s"
+    )  # fmt: skip
+    settings = MqttSettings(host="127.0.0.1", topic=(rule(), own))
+    listener, heard = MqttListener(settings, DEVICES, ManualClock(T0)), []
+    listener._sort(
+        Heard(topic="plant/gw1/env", payload=b'{"s":"critical"}', retained=False, qos=1, mid=1),
+        heard,
+    )
+    assert [one.severity for one in heard] == ["critical"]
+    stats = listener.stats()
+    assert (stats["events"], stats["readings"], stats["bad_no_readings"]) == (1, 0, 1)
 
 
 def test_depth_is_bounded_and_brackets_in_text_are_none() -> None:
