@@ -104,7 +104,9 @@ class Packing:
         ids = self._ids(batches, fresh)
         definitions = wire.pack_definitions(fresh.items())
         looks = wire.pack_looks(batches, ids)
-        if len(definitions) + len(looks) > wire.MOST_OCTETS - SPARE:
+        defined = sum(20 + len(octets) for octets in fresh.values())
+        fits = len(definitions) + len(looks) <= wire.MOST_OCTETS - SPARE
+        if not (fits and defined < wire.MOST_DEFINED and len(batches) <= wire.MOST_LOOKS):
             self._split(batches)
             return
         stats = self.stats

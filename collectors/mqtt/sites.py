@@ -103,6 +103,7 @@ class SiteIntake:
 
     async def _session(self, link: Link, inbox: Inbox) -> None:
         root = self._root
+        self._streams.back()
         self._dirty |= set(self._streams.all)  # the broker may have forgotten what we said
         await link.hear([f"{root}/here/+/+", f"$share/{SHARE}/{root}/looks/+/+"])
         self.connected = True
@@ -131,29 +132,36 @@ class SiteIntake:
             heard = await link.take(GROUP)
             batches: list[Batch] = []
             events: list[Event] = []
+            news: set[Collector] = set()
             for one in heard:
                 try:
-                    self._sort(one, batches, events)
+                    self._sort(one, batches, events, news)
                 except BadPayload as error:
                     self._streams.bad(error)
+                await self._clock.sleep(0)  # reading one may take a good part of a second
             for batch in batches[:-1]:
                 await inbox.put(batch)
             if batches:
                 with suppress(NotJudged):  # sent again it would be the same: go on after it
                     await inbox.durable(batches[-1])  # committed, and with it all before it
             await self._raise(events, inbox)
+            self._streams.commit()
             link.ack(heard)
+            self._dirty |= news
             if self._dirty:
                 self._dirt.set()
 
-    def _sort(self, heard: Heard, batches: list[Batch], events: list[Event]) -> None:
+    def _sort(
+        self, heard: Heard, batches: list[Batch], events: list[Event], news: set[Collector]
+    ) -> None:
+        """Sort a message; `news` is whom to tell how far we are, once this is committed."""
         what, whose = topics.collector_of(self._root, heard.topic)
         if whose.site not in self._watchmen.sites:
             raise BadPayload("unknown_site", whose.site)
         if what == "here":
             events += self._watchmen.heard(whose, topics.state_of(heard.payload))
             if self._streams.known(whose):
-                self._dirty.add(whose)
+                news.add(whose)
             return
         if not self._streams.known(whose) and self._streams.count(whose.site) >= COLLECTORS:
             raise BadPayload("too_many_collectors", whose.site)
@@ -169,7 +177,7 @@ class SiteIntake:
         if verdict is Verdict.TAKE:
             self._streams.took(whose, parcel.seq)
         if verdict is not Verdict.ASK or self._streams.ask(whose):
-            self._dirty.add(whose)
+            news.add(whose)
 
     # ---- confirming
 

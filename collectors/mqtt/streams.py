@@ -40,6 +40,8 @@ class Stream:
     whose: Collector
     stream: int
     taken: int
+    sure: int  # taken and committed: what the collector may forget
+    met: bool = True  # False while all we have of it are layouts: where it begins is not known
     ask: int = 0
     asks: int = 0  # in vain
     asked_s: float = -1e9
@@ -88,11 +90,13 @@ class Streams:
         """Say what becomes of a parcel, its definitions kept. Raises BadPayload."""
         stream = self._streams.get(whose)
         if stream is None or stream.stream != parcel.stream:
-            stream = Stream(whose=whose, stream=parcel.stream, taken=parcel.floor)
+            stream = Stream(whose=whose, stream=parcel.stream, taken=0, sure=0, met=False)
             self._streams[whose] = stream
         stream.define(wire.definitions(parcel.definitions))
         if parcel.kind == wire.DEFINITIONS:
             return Verdict.REPEATED
+        if not stream.met:
+            stream.met, stream.taken, stream.sure = True, parcel.floor, parcel.floor
         if parcel.seq <= stream.taken:
             self.stats.repeated += 1
             return Verdict.REPEATED
@@ -139,6 +143,16 @@ class Streams:
         stream = self._streams[whose]
         stream.taken, stream.asks = max(stream.taken, seq), 0
 
+    def commit(self) -> None:
+        """All that was taken is committed: from now on it may be kept, and told."""
+        for stream in self._streams.values():
+            stream.sure = stream.taken
+
+    def back(self) -> None:
+        """What was taken and not committed will be sent again, and is to be taken again."""
+        for stream in self._streams.values():
+            stream.taken = stream.sure
+
     def ask(self, whose: Collector) -> bool:
         """Want everything after what we have again; False where that was asked just now."""
         stream = self._streams[whose]
@@ -166,7 +180,7 @@ class Streams:
         stream = self._streams.get(whose)
         if stream is None:
             return None
-        return Taken(stream=stream.stream, taken=stream.taken, run=self._run, ask=stream.ask)
+        return Taken(stream=stream.stream, taken=stream.sure, run=self._run, ask=stream.ask)
 
     def count(self, site: str) -> int:
         """Return how many collectors of `site` are known."""
@@ -186,15 +200,17 @@ class Streams:
                 "site": stream.whose.site,
                 "name": stream.whose.name,
                 "stream": f"{stream.stream:016x}",
-                "taken": stream.taken,
+                "taken": stream.sure,
             }
             for stream in self._streams.values()
+            if stream.met
         ]
 
     def restore(self, root: str, kept: list[dict[str, Any]]) -> None:
         """Go on from `kept`. Raises KeyError, ValueError, TypeError where that is none of ours."""
         for one in kept:
             whose = Collector(root=root, site=str(one["site"]), name=str(one["name"]))
+            taken = int(one["taken"])
             self._streams[whose] = Stream(
-                whose=whose, stream=int(one["stream"], 16), taken=int(one["taken"])
+                whose=whose, stream=int(one["stream"], 16), taken=taken, sure=taken
             )

@@ -39,7 +39,11 @@ BLINDS = (None, *Blind)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 MOST_OCTETS = 1 << 20  # of a message
-MOST_RAW = 16 << 20  # of its looks, or of its definitions, decompressed
+MOST_RAW = 16 << 20  # of its looks, decompressed
+MOST_DEFINED = 4 << 20  # of its definitions, decompressed
+MOST_WORDS = 4 << 20  # of the facts, errors and the like of its looks
+MOST_LOOKS = 1_000
+MOST_TABLES = 32_000  # of all its looks
 MOST_ROWS = 100_000
 MOST_COLUMNS = 1_000
 FIRST_US, LAST_US = 946_684_800_000_000, 4_102_444_800_000_000  # the years 2000 to 2099
@@ -116,13 +120,13 @@ def parse(octets: bytes) -> Parcel:
     )
 
 
-def unzip(octets: bytes) -> bytes:
-    """Return what zlib packed, at most MOST_RAW of it. Raises BadPayload."""
+def unzip(octets: bytes, most: int) -> bytes:
+    """Return what zlib packed, at most `most` octets. Raises BadPayload."""
     if not octets:
         return b""
     packed = zlib.decompressobj()
     try:
-        raw = packed.decompress(octets, MOST_RAW)
+        raw = packed.decompress(octets, most)
     except zlib.error as error:
         raise BadPayload("malformed", f"zlib: {error}") from None
     if not packed.eof or packed.unused_data:
@@ -159,7 +163,7 @@ def pack_definitions(defined: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def definitions(octets: bytes) -> dict[bytes, Layout]:
     """Return the layouts of a message by id. Raises BadPayload; ids are checked."""
-    raw = unzip(octets)
+    raw = unzip(octets, MOST_DEFINED)
     found: dict[bytes, Layout] = {}
     at = 0
     while at < len(raw):
@@ -170,7 +174,7 @@ def definitions(octets: bytes) -> dict[bytes, Layout]:
         text = raw[at + 20 : at + 20 + size]
         if len(text) != size or hashlib.blake2b(text, digest_size=16).digest() != id:
             raise BadPayload("malformed", "a definition is not what its name says")
-        found[id] = _layout(load(text, MOST_RAW, 4))
+        found[id] = _layout(load(text, MOST_DEFINED, 4))
         at += 20 + size
     return found
 
@@ -268,8 +272,10 @@ def looks(octets: bytes, known: Mapping[bytes, Layout]) -> list[Batch]:
 
     `known` gives the layout of an id. `Batch.mono_s` is as the collector said it.
     """
-    reader = _Reader(unzip(octets))
+    reader = _Reader(unzip(octets, MOST_RAW))
     (count,) = reader.take(struct.Struct("<H"))
+    if count > MOST_LOOKS:
+        raise BadPayload("too_large", f"{count} looks, at most {MOST_LOOKS}")
     found = [_read_look(reader, known) for _ in range(count)]
     if not reader.done:
         raise BadPayload("malformed", "something after the last look")
@@ -282,6 +288,7 @@ class _Reader:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._at = 0
+        self._words = self._tables = 0
 
     @property
     def done(self) -> bool:
@@ -294,6 +301,13 @@ class _Reader:
         part = self._raw[self._at : end]
         self._at = end
         return part
+
+    def expect(self, words: int, tables: int) -> None:
+        """Count what one more look brings. Raises BadPayload where all bring too much."""
+        self._words += words
+        self._tables += tables
+        if self._words > MOST_WORDS or self._tables > MOST_TABLES:
+            raise BadPayload("too_large", "more words, or tables, than looks have")
 
     def take(self, form: struct.Struct) -> tuple[Any, ...]:
         return form.unpack(self.octets(form.size))
@@ -309,7 +323,8 @@ def _read_look(reader: _Reader, known: Mapping[bytes, Layout]) -> Batch:
     good_times = FIRST_US <= at <= LAST_US and math.isfinite(mono_s) and 0 <= took_s < 86_400
     if not good_times or blind >= len(BLINDS) or (blind and tables):
         raise BadPayload("malformed", "a look at no time, or blind and seeing")
-    said = _rest(load(reader.octets(rest), MOST_RAW, 4))
+    reader.expect(rest, tables)
+    said = _rest(load(reader.octets(rest), MOST_WORDS, 4))
     return Batch(
         device=device,
         at=EPOCH + timedelta(microseconds=at),

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import resource
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectors.mqtt import wire
+from collectors.mqtt.packing import Packing
 from collectors.mqtt.spool import RUN, Cursor, Record, Spool
+from netopsd.core.model import Batch, Table
+from tests.collectors.mqtt.looks import layout, look
 
 
 def opened(folder: Path, most: int = 1 << 20, segment: int = 4096) -> Spool:
@@ -129,6 +136,26 @@ def test_a_reader_meets_what_is_appended_while_it_reads(tmp_path: Path) -> None:
         assert record is not None and record.seq == spool.last
         spool.confirm(record.seq)
     cursor.close()
+
+
+def test_layouts_that_are_much_before_compression_are_spread_over_parcels(tmp_path: Path) -> None:
+    """The core decompresses so much of one and no more."""
+    names = tuple("x" * 100 + str(n) for n in range(9000))  # two megabytes of a layout
+
+    def wide(n: int) -> Batch:
+        shape = replace(layout(0, 0, 0), table=f"t{n}", rows=names, index=names, labels={})
+        table = Table(shape, np.zeros((0, 9000), np.uint64), np.zeros((0, 9000)))
+        return replace(look("r1", layout(1)), tables=(table,))
+
+    async def go() -> None:
+        packing = Packing(spool, lambda: None, 4)
+        for n in range(4):
+            await packing.put(wide(n))
+
+    spool = opened(tmp_path, 1 << 24, 1 << 24)
+    asyncio.run(go())
+    assert [len(wire.definitions(record.definitions)) for record in all_after(spool)] == [2, 2]
+    spool.close()
 
 
 def test_a_full_disk_loses_only_what_it_does_not_take(tmp_path: Path) -> None:

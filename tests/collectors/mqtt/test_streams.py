@@ -44,6 +44,7 @@ def take(core: Streams, one: wire.Parcel) -> list[Batch]:
     assert core.judge(C1, one) is Verdict.TAKE
     found = core.open(C1, one)
     core.took(C1, one.seq)
+    core.commit()
     return found
 
 
@@ -102,6 +103,26 @@ def test_where_the_core_was_survives_its_restart() -> None:
     again.restore("n", core.kept())
     assert again.judge(C1, parcel(2, 1)) is Verdict.REPEATED
     assert again.judge(C1, parcel(3, 2)) is Verdict.TAKE
+
+
+def test_what_is_taken_and_not_committed_is_neither_told_nor_kept_and_taken_again() -> None:
+    core = streams()
+    take(core, parcel(1, 0))
+    assert core.judge(C1, parcel(2, 1)) is Verdict.TAKE
+    core.open(C1, parcel(2, 1))
+    core.took(C1, 2)
+    said = core.taken(C1)
+    assert said is not None and said.taken == core.kept()[0]["taken"] == 1
+    core.back()  # the connection was lost before the commit
+    assert core.judge(C1, parcel(2, 1)) is Verdict.TAKE
+
+
+def test_layouts_alone_of_a_collector_not_met_yet_are_no_gap() -> None:
+    core = streams()
+    layouts = replace(parcel(0, 0), kind=wire.DEFINITIONS)
+    assert core.judge(C1, layouts) is Verdict.REPEATED and core.kept() == []
+    take(core, parcel(9, 8, floor=8, defined=False))
+    assert core.stats.gaps == 0 and core.kept()[0]["taken"] == 9
 
 
 def test_a_collector_cannot_speak_of_another_sites_devices_nor_of_unknown_ones() -> None:

@@ -143,6 +143,31 @@ def test_depth_is_bounded_and_brackets_in_text_are_none() -> None:
     assert deepest(rb'{"a": "[[[[\"[["}') == 1
 
 
+@given(st.text(alphabet='[]{}"\\\\a1,', max_size=60))
+def test_depth_is_what_counting_bracket_by_bracket_gives(text: str) -> None:
+    depth = most = 0
+    inside = escaped = False
+    for letter in text:
+        if inside:
+            inside = escaped or letter != '"'
+            escaped = not escaped and letter == "\\"
+        elif letter == '"':
+            inside = True
+        elif letter in "[{":
+            depth += 1
+            most = max(most, depth)
+        elif letter in "]}":
+            depth -= 1
+    assert deepest(text.encode()) == most
+
+
+@pytest.mark.parametrize("number", ["9" * 41, "1." + "9" * 41, "[1," + "8" * 5000 + "]"])
+def test_a_number_of_too_many_digits_is_refused(number: str) -> None:
+    with pytest.raises(BadPayload, match="too many digits"):
+        load(number.encode())
+    assert load(b'["' + b"9" * 41 + b'"]')
+
+
 def test_json_pointers_are_those_of_rfc_6901() -> None:
     said = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8, " ": 7}
     for pointer, value in (

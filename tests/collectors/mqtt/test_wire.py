@@ -140,7 +140,24 @@ def test_a_small_message_cannot_become_a_large_one() -> None:
     bomb = zlib.compress(bytes(64 << 20), 9)
     assert len(bomb) < wire.MOST_OCTETS
     with pytest.raises(BadPayload):
-        wire.unzip(bomb)
+        wire.unzip(bomb, wire.MOST_RAW)
+
+
+def test_a_small_message_cannot_become_much_work() -> None:
+    deep = b"[" + b" " * (wire.MOST_DEFINED + 1) + b"]"
+    with pytest.raises(BadPayload, match="do not end"):
+        wire.definitions(wire.pack_definitions([(hashlib.blake2b(deep).digest()[:16], deep)]))
+    with pytest.raises(BadPayload, match="65535 looks"):
+        wire.looks(zlib.compress(b"\xff\xff" + bytes(1000)), {})
+    shape = layout(0, 0, 0)
+    id_, _ = wire.define(shape)
+    wordy = replace(look("r", shape), why="w" * (wire.MOST_WORDS // 2))
+    many = replace(look("r", shape), tables=look("r", shape).tables * 255)
+    for looks in ([wordy] * 2, [many] * 200):
+        with pytest.raises(BadPayload, match="too_large"):
+            wire.looks(
+                wire.pack_looks(looks, {id(t.layout): id_ for t in looks[0].tables}), {id_: shape}
+            )
 
 
 def test_a_table_that_claims_more_numbers_than_there_are_is_refused() -> None:
