@@ -180,7 +180,7 @@ class Daemon:
     def _polled_there(self, device: str) -> bool:
         """Whether the collectors of the device's site poll it, and we do not."""
         known = self.settings.inventory.devices.get(device)
-        return known is not None and known.site in self.settings.collect.remote
+        return known is not None and self.mqtt.leaves(known.site)
 
     def _suspected(self, device: str) -> bool:
         """Whether we believe that this device shows another host key than it should."""
@@ -354,9 +354,14 @@ class Daemon:
 
     async def _follow(self, settings: Settings) -> None:
         """Go by a configuration that is committed."""
-        for part in ("store_url", "office_url", "http", "sinks", "traps", "poll"):
-            if getattr(settings, part) != getattr(self.settings, part):
-                log.warning("%s changed: that takes effect at the next start", part)
+        parts = ("store_url", "office_url", "http", "sinks", "traps", "poll", "collect")
+        waiting = [
+            part for part in parts if getattr(settings, part) != getattr(self.settings, part)
+        ]
+        if self.mqtt.waits(self.settings, settings):
+            waiting.append("mqtt")
+        for part in waiting:
+            log.warning("%s changed: that takes effect at the next start", part)
         tables = {table.name: table for table in settings.tables}
         self.settings = settings
         self.pipeline.translate = self._translator(self._contracts(settings))

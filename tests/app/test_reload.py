@@ -75,6 +75,25 @@ class Targets:
         self.told.append(targets)
 
 
+BROKER = '[mqtt]\nhost = "127.0.0.1"\n'
+REMOTE = BROKER + '[collect]\nremote = ["oslo"]\n'
+TOPIC = """[[mqtt.topic]]
+filter = "plant/+"
+device = "{2}"
+event = "gw:alarm"
+"""
+AT_OSLO = """
+[credentials.v2]
+version = "2c"
+community = "public"
+[[device]]
+name = "r1"
+address = "127.0.0.1"
+site = "oslo"
+credentials = "v2"
+"""
+
+
 class Office:
     """Stands in for the office: remembers the customers it was told of; may be locked."""
 
@@ -188,6 +207,39 @@ def test_a_disk_that_is_full_does_not_keep_the_daemon_from_being_ready(
 
     asyncio.run(story())
     assert "our own commands will not find us" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "polls", "waits"),
+    [
+        ("", REMOTE, ["snmp"], ["collect", "mqtt"]),
+        (REMOTE, BROKER, [], ["collect"]),
+        (REMOTE, REMOTE.replace("127.0.0.1", "127.0.0.9"), [], ["mqtt"]),
+        (BROKER, BROKER + TOPIC, ["snmp"], ["mqtt"]),
+        (BROKER + TOPIC, BROKER + TOPIC.replace("plant", "site"), ["snmp"], []),
+    ],
+    ids=["site added", "site taken away", "another broker", "first topic", "another topic"],
+)
+def test_who_polls_a_site_changes_at_the_start_that_takes_its_looks(
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    before: str,
+    after: str,
+    polls: list[str],
+    waits: list[str],
+) -> None:
+    (folder / "devices.toml").write_text(AT_OSLO)
+    (folder / "netopsd.toml").write_text(before)
+
+    async def story() -> None:
+        async with built(folder) as (daemon, _, _):
+            (folder / "netopsd.toml").write_text(after)
+            await daemon._follow(load(folder))
+            assert [name for name, _ in daemon._pollers("r1")] == polls
+
+    asyncio.run(story())
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.split()[0] for text in said if "at the next start" in text] == waits
 
 
 class Full(StringIO):
