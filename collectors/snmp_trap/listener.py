@@ -17,6 +17,7 @@ from collectors.snmp_codec.message import INFORM
 from collectors.snmp_trap.fair import Backlog, Datagram, Sources
 from collectors.snmp_trap.informs import Informs, Received
 from collectors.snmp_trap.ledger import Ledger
+from collectors.snmp_trap.names import Names, Resolve, resolve
 from collectors.snmp_trap.parse import Body, Notification, WrongCommunity, peek, read, response_to
 from collectors.snmp_trap.secured import Secured
 from collectors.snmp_trap.settings import TrapSettings
@@ -37,8 +38,9 @@ V3 = 3
 class TrapListener:
     """Traps and informs of the configured devices.
 
-    `devices` maps an address to the device's name. SNMPv3 needs `worker`, built for the handler
-    `collectors.snmp_trap.usm:begin`; without it, or without users, it is only counted.
+    `devices` maps an address, or a host name, to the device's name. SNMPv3 needs `worker`, built
+    for the handler `collectors.snmp_trap.usm:begin`; without it, or without users, it is only
+    counted.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class TrapListener:
         clock: Clock,
         state_dir: Path,
         worker: Worker | None = None,
+        resolve: Resolve = resolve,
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._names = Names(clock, resolve)
         self._ledger = Ledger()
         self._backlog = Backlog(settings.backlog)
         self._informs = Informs(clock, self._ledger, settings.backlog // 4)
@@ -65,7 +69,11 @@ class TrapListener:
 
     def know(self, devices: Mapping[str, str]) -> None:
         """Take `devices` for the configured sources from now on."""
-        self._devices = dict(devices)
+        self._names.know(devices)
+        self._hear_from()
+
+    def _hear_from(self) -> None:
+        self._devices = self._names.addresses()
         self._sources = Sources(
             self._devices,
             frozenset(self._settings.forwarders),
@@ -98,6 +106,7 @@ class TrapListener:
             self._sock = sock
             try:
                 async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._names.follow(self._hear_from))
                     tasks.create_task(self._informs.acknowledge(sock, inbox))
                     tasks.create_task(self._secured.judge(sock, inbox, self._informs))
                     await self._hear(sock, inbox)

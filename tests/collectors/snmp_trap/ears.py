@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.snmp_trap.listener import TrapListener
+from collectors.snmp_trap.names import Resolve, resolve
 from collectors.snmp_trap.settings import TrapSettings
 from netopsd.clock import SystemClock
 from netopsd.core.model import Event, Events
@@ -102,12 +103,18 @@ async def listening(
     devices: Mapping[str, str] | None = None,
     worker: Worker | None = None,
     clock: Clock | None = None,
+    resolve: Resolve = resolve,
     **settings: Any,
 ) -> AsyncIterator[Heard]:
     asked = {"listen": "127.0.0.1:0", "communities": ["public"], **settings}
     known = {"127.0.0.1": "osl-gw1"} if devices is None else devices
     listener = TrapListener(
-        TrapSettings.model_validate(asked), known, clock or SystemClock(), state_dir, worker
+        TrapSettings.model_validate(asked),
+        known,
+        clock or SystemClock(),
+        state_dir,
+        worker,
+        resolve,
     )
     ear = Ear()
     running = asyncio.create_task(listener.listen(ear))
