@@ -26,7 +26,7 @@ from tests.e2e.verdict import Truth, problems
 from tests.ports import free_port
 
 DRAINED_WITHIN_S = 25.0
-CAUGHT_UP_WITHIN_S = 10.0
+CAUGHT_UP_WITHIN_S = 2.5
 Kill = Callable[[Daemon, random.Random], None]
 
 
