@@ -24,6 +24,7 @@ PACKAGES = {
     "mosquitto": "mosquitto",
     "ip": "iproute2",
     "strace": "strace",
+    "mkfs.ext4": "e2fsprogs",
     "chromium": "chromium",
     "systemd-analyze": "systemd",
 }

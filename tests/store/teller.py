@@ -1,9 +1,9 @@
 """Tells a store numbered facts and says each aloud once it is committed: what the crash tests kill.
 
 `python -m tests.store.teller DATABASE MODE COUNT`: modes are `honest`, `folding` (the WAL is folded
-in often), and two with a planted bug which the checks must find: `early` says a fact before it is
-committed, `deaf` says it although the commit failed. Ends with 74 when the store is broken, as the
-daemon does.
+in often), and three with a planted bug which the checks must find: `early` says a fact before it is
+committed, `deaf` says it although the commit failed, `lazy` does not wait for the disk. Ends with 74
+when the store is broken, as the daemon does.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import asyncio
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from netopsd.core.outcome import Outcome
 from netopsd.errors import StoreBroken
@@ -34,12 +36,20 @@ def fact(number: int) -> Outcome:
 async def tell(path: Path, mode: str, count: int) -> None:
     """Commit facts from where the database stands, GROUP at a time, and say their numbers."""
     often = 100 if mode == "folding" else 10**6
+    if mode == "lazy":
+        setattr(connect, "writer", _lazy)  # noqa: B010  (a planted bug, not a style)
     store = SqliteStore(f"sqlite:///{path}", ballast_bytes=65536, checkpoint_rows=often)
     await store.open()
     try:
         await speak(store, mode, count)
     finally:
         await store.close()
+
+
+def _lazy(path: Path, open_one: Callable[[Path], sqlite3.Connection] = connect.writer) -> Any:
+    connection = open_one(path)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
 async def speak(store: SqliteStore, mode: str, count: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.store import power
 from tests.store.teller import stored
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +42,35 @@ def test_nothing_said_to_be_kept_is_lost_however_often_the_process_is_killed(
 
 def test_the_kills_would_find_a_store_that_speaks_too_early(tmp_path: Path) -> None:
     assert crash(tmp_path, "early", 60)["lost"]
+
+
+def powerless(where: Path, mode: str, cuts: int) -> dict[str, Any]:
+    """Run power.py in a mount namespace of its own; return what it says."""
+    command = ["unshare", "-m", *program("power", where, mode, cuts, 20261126)]
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    if done.returncode == power.CANNOT or "unshare" in done.stderr:
+        pytest.skip(f"this machine lets nobody mount a disk to cut: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.root
+@pytest.mark.peer("mkfs.ext4")
+@pytest.mark.parametrize("mode", ["honest", "folding"])
+def test_nothing_said_to_be_kept_is_lost_however_often_the_power_is_cut(
+    tmp_path: Path, mode: str
+) -> None:
+    told = powerless(tmp_path, mode, 20)
+    assert told["said"] > 150
+    assert (told["lost"], told["wrong"]) == ([], "")
+
+
+@pytest.mark.root
+@pytest.mark.peer("mkfs.ext4")
+def test_the_cuts_would_find_a_store_that_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    assert powerless(tmp_path, "lazy", 20)["lost"]
 
 
 def injected(where: Path, mode: str, inject: str, count: int = 60) -> tuple[int, list[str]]:
