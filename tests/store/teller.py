@@ -2,8 +2,8 @@
 
 `python -m tests.store.teller DATABASE MODE COUNT`: modes are `honest`, `folding` (the WAL is folded
 in often), and three with a planted bug which the checks must find: `early` says a fact before it is
-committed, `deaf` says it although the commit failed, `lazy` does not wait for the disk. Ends with 74
-when the store is broken, as the daemon does.
+committed, `deaf` says it although the commit failed, `lazy` does not wait for the disk. Ends with
+74 when the store is broken, as the daemon does.
 """
 
 from __future__ import annotations
