@@ -282,13 +282,17 @@ def _leave(
         return outage
     if state is State.UNKNOWN and _cut_off(world, service):
         return outage
+    _end(world, service, was, outage, at)
+    return None
+
+
+def _end(world: World, service: Service, was: ServiceState, outage: Outage, at: datetime) -> None:
     unseen_s = (at - was.since).total_seconds() if was.state is State.UNKNOWN else 0.0
     ended = replace(outage, ends=at, uncertainty_s=max(outage.uncertainty_s, unseen_s))
     world.outages[outage.id] = world.ended[service.id] = ended
     sla.judge(world, service, ended, (was.until, at))
     if outage.told:
         _tell(world, service, ended, "ended", at)
-    return None
 
 
 def _cut_off(world: World, service: Service) -> bool:
@@ -301,8 +305,8 @@ def end(world: World, service: Service, was: ServiceState, at: datetime, why: st
     """End the open outage of a service that is watched no longer."""
     outage = world.outages.get(was.outage) if was.outage else None
     if outage is not None:
-        world.outages[outage.id] = replace(outage, why=f"{outage.why}; {why}".lstrip("; "))
-        _leave(world, service, was, State.UNKNOWN, at)
+        outage = replace(outage, why=f"{outage.why}; {why}".lstrip("; "))
+        _end(world, service, was, outage, at)
 
 
 def _evidence(world: World, service: Service) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from netopsd.core.beliefs import Outage, State
-from netopsd.core.model import Batch, Blind
+from netopsd.core.model import Batch, Blind, Reconfigured
 from netopsd.core.outcome import OutageNotice
 from tests.core.network import T0, Net, Ports, gold, inventory, port
 from tests.core.test_restart import restarted
@@ -176,3 +177,17 @@ def test_a_line_that_comes_and_goes_hides_no_device_that_is_really_lost() -> Non
     assert "a!device-unreachable" in net.active()
     everyone(net, but=NAMES, rounds=8)
     assert net.world.services["s1"].state is State.UNKNOWN, "and we may be cut off once more"
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_outage_of_a_service_taken_out_while_we_are_cut_off_ends_with_it(stopped: bool) -> None:
+    net = cut_off_with_a_down()
+    without = replace(net.world.inventory, services={})
+    if stopped:
+        outcomes = net.outcomes
+        net = restarted(net, without)
+        net.outcomes = outcomes
+    net.say(Reconfigured(at=net.at, inventory=without))
+    assert not net.world.outages.own
+    if not stopped:  # else nobody knows whose it was
+        assert told(net) == ["started", "ended"]
