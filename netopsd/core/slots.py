@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 MICRO = 1_000_000
 HOUR, DAY = 3600, 86_400
@@ -13,29 +14,38 @@ MOST_RECORDS = 96
 LONGEST_S = 31 * DAY  # apart: which bill what went through belongs to is not known
 
 
-def ends(start: int, end: int, length: int) -> Iterator[int]:
+def ends(start: int, end: int, length: int, zone: str) -> Iterator[int]:
     """Yield where records end between two samples, in epoch seconds; samples in microseconds.
 
     The open slot by itself; then slots, or whole hours and days where slots would be too many, or
-    one for all of it. Every end is one of a slot.
+    one for all of it. Every end is one of a slot. Days are those of `zone`, and no hour goes past
+    midnight there: that is where months and bills end.
     """
-    steps = _steps((end - start) / MICRO, length)
+    apart_s = (end - start) / MICRO
     at = boundary(start, length)
     while at * MICRO <= end:
         yield at
-        fits = [far for step in steps if (far := boundary(at * MICRO, step)) * MICRO <= end]
-        last = end // (length * MICRO) * length if not steps else 0
-        at = fits[0] if fits else max(last, at + length)
+        far = _ahead(at, end, length, apart_s, zone)
+        at = next((mark for mark in far if at < mark and mark * MICRO <= end), at + length)
 
 
-def _steps(apart_s: float, length: int) -> tuple[int, ...]:
-    """Return how long records between two samples may be, the longest first; () for any length."""
-    hour, day = (-(-long // length) * length for long in (HOUR, DAY))
+def _ahead(at: int, end: int, length: int, apart_s: float, zone: str) -> Iterator[int]:
+    """Yield how far the next record may go, the farthest first."""
     if apart_s > LONGEST_S:
-        return ()
-    if apart_s > MOST_RECORDS * hour:
-        return day, hour, length
-    return (hour, length) if apart_s > MOST_RECORDS * length else (length,)
+        yield end // (length * MICRO) * length
+    elif apart_s > MOST_RECORDS * length:
+        day, hour = _midnight(at, length, zone), -(-HOUR // length) * length
+        if apart_s > MOST_RECORDS * hour:
+            yield day
+        yield min(day, boundary(at * MICRO, hour))
+
+
+def _midnight(at: int, length: int, zone: str) -> int:
+    """Return the end of the slot in which the next midnight of `zone` is."""
+    here = ZoneInfo(zone)
+    following = datetime.fromtimestamp(at, here).date() + timedelta(days=1)
+    midnight = datetime.combine(following, time(), here)
+    return -(-max(at + 1, int(midnight.timestamp())) // length) * length
 
 
 def boundary(micros: int, length: int) -> int:

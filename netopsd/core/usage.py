@@ -158,10 +158,10 @@ def _spread(
     far_apart = (end - start) / MICRO > max(3 * (device.interval_s if device else 0.0), 1.0)
     records: list[UsageRecord] = []
     meter, done, cursor = was, (0, 0), start
-    for mark in (*_marks(was, start, end, length), None):
+    for mark in (*_marks(was, (start, end), length, service.zone), None):
         until = end if mark is None else mark * MICRO
         upto = tuple(g * (until - start) // (end - start) for g in octets)
-        long = mark is not None and mark - meter.slot > length
+        long = mark is not None and mark * MICRO - cursor > length * MICRO
         if until > cursor:
             meter = replace(
                 meter,
@@ -178,13 +178,14 @@ def _spread(
     return _standing(meter, was, now, why), records
 
 
-def _marks(was: Meter, start: int, end: int, length: int) -> Iterator[int]:
+def _marks(was: Meter, span: tuple[int, int], length: int, zone: str) -> Iterator[int]:
     """Yield where records end; the slot another account came in ends one, however long they are."""
+    start, end = span
     handed = end if was.handed_over is None else boundary(micros(was.handed_over), length) * MICRO
     if start < handed < end:
-        yield from ends(start, handed, length)
+        yield from ends(start, handed, length, zone)
         start = handed
-    yield from ends(start, end, length)
+    yield from ends(start, end, length, zone)
 
 
 def _standing(meter: Meter, was: Meter, now: Meter, why: str) -> Meter:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -28,10 +29,13 @@ PORT = port("pe1", "p1")
 KEY = ("s1", str(PORT))
 
 
-def inventory() -> Inventory:
+MICRO = timedelta(microseconds=1)
+
+
+def inventory(zone: str = "Europe/Oslo") -> Inventory:
     return Inventory(
         devices={"pe1": Device(name="pe1", interval_s=30)},
-        services={"s1": gold("s1", [PORT], meters=[PORT])},
+        services={"s1": replace(gold("s1", [PORT], meters=[PORT]), zone=zone)},
         policy=Policy(usage_interval_s=SLOT, checkpoint_s=60),
     )
 
@@ -91,8 +95,8 @@ class Port:
 class Metered:
     """netopsd metering one port; may lose looks and be restarted from what it stored."""
 
-    def __init__(self) -> None:
-        self.world = restore(inventory())
+    def __init__(self, zone: str = "Europe/Oslo") -> None:
+        self.world = restore(inventory(zone))
         self.records: list[UsageRecord] = []
         self.truth: dict[datetime, tuple[int, int]] = {}
         self.shown = (0, 0)
@@ -360,6 +364,26 @@ def test_a_stop_of_three_days_is_told_by_the_hour_and_one_of_two_weeks_by_the_da
         assert all(r.reconstructed and r.completeness == 1 for r in metered.records)
         rates = {r.in_octets / s for r, s in zip(metered.records, lengths, strict=True)}
         assert rates == {1000}
+
+
+@pytest.mark.parametrize("zone", ["Europe/Oslo", "Asia/Kolkata", "America/Los_Angeles"])
+@pytest.mark.parametrize("days", [3, 12])
+def test_what_went_through_while_nobody_looked_is_billed_in_the_month_it_came(
+    zone: str, days: int
+) -> None:
+    """A bill ends at a midnight where the customer is: no record goes past one."""
+    here = ZoneInfo(zone)
+    midnight = datetime(2026, 12, 1, tzinfo=here)
+    began = midnight.astimezone(UTC) - timedelta(days=2, minutes=20)
+    port, metered = Port(), Metered(zone)
+    metered.look(port, began)
+    port.flow(days * 86_400, days * 86_400_000, 0)
+    metered.look(port, began + timedelta(days=days))
+    for record in metered.records:
+        first, last = (at.astimezone(here).date() for at in (record.starts, record.ends - MICRO))
+        assert first == last
+    november = sum(r.in_octets for r in metered.records if r.starts < midnight)
+    assert november == (2 * 86_400 + 1200) * 1000
 
 
 @pytest.mark.parametrize("away_s", [30, 3652 * 86_400], ids=["our clock jumped", "so long away"])

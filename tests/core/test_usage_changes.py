@@ -316,3 +316,15 @@ def test_a_start_with_a_clock_that_is_behind_at_first_ends_no_meter() -> None:
     check(told)
     assert not [gap for r in told for gap in r.gaps]
     assert sum(r.in_octets for r in told) + open_octets(net) == net.octets - 30 * RATE
+
+
+def test_a_slot_that_was_measured_is_not_called_reconstructed_because_the_next_are_shorter() -> (
+    None
+):
+    net = Net(metered())
+    interval(net, 900)
+    run(net, 1290)
+    interval(net, 60)
+    run(net, 300)
+    assert {round((r.ends - r.starts).total_seconds()) for r in records(net)} >= {900, 420}
+    assert not any(r.reconstructed for r in records(net))
