@@ -31,16 +31,8 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     inventory = with_ordered(inventory, dict(world.ordered.items()), items)
     for service in before.services.values():
         outage.settle(world, service, at, now=True)
-    kept = {(s.id, str(m)): s for s in inventory.services.values() for m in s.meters}
     agenda.put(world, at + timedelta(seconds=CLOCK_SETTLES_S), "clock", "")
-    for key in usage.known(world):
-        if key in kept:
-            usage.hand_over(world, kept[key], key, at)
-        else:
-            usage.close_meter(world, key, at)
-    for name, _ in tuple(world.services.items()):
-        if name not in inventory.services:
-            _end_service(world, name, at)
+    _exchange_services(world, before.services, inventory.services, at)
     world.inventory = world.out.inventory = inventory
     world.index = world.out.index = Index.of(inventory)
     ruled = {table: {t.alarm for t in rules} for table, rules in world.index.thresholds.items()}
@@ -53,6 +45,24 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
             world.devices[name] = DeviceState(name=name)
     cause.explain_anew(world, at)
     mark_windows(world, at)
+
+
+def _exchange_services(
+    world: World, before: Mapping[str, Service], after: Mapping[str, Service], at: datetime
+) -> None:
+    """End meters and services that are no more; hand over or resume those that stay or return."""
+    kept = {(s.id, str(m)): s for s in after.values() for m in s.meters}
+    for key in usage.known(world):
+        if key in kept:
+            usage.hand_over(world, kept[key], key, at)
+        else:
+            usage.close_meter(world, key, at)
+    for name, _ in tuple(world.services.items()):
+        if name not in after:
+            _end_service(world, name, at)
+    for name, service in after.items():
+        if name not in before:
+            _resume_service(world, service, at)
 
 
 def _orphaned(world: World, alarm: Alarm, ruled: Mapping[str, Set[str]]) -> str:
@@ -84,6 +94,8 @@ def put_service(world: World, service: Service, at: datetime) -> None:
         _close_meters(world, before, set(service.meters), at)
         for meter in service.meters:
             usage.hand_over(world, service, (service.id, str(meter)), at)
+    else:
+        _resume_service(world, service, at)
     services = {**world.inventory.services, service.id: service}
     _replace_services(world, services, world.index.exchanged(before, service))
 
@@ -128,6 +140,15 @@ def _end_service(world: World, name: str, at: datetime) -> None:
             why = "the service is no longer configured"
             world.outages[open_outage.id] = replace(open_outage, ends=at, why=why)
     world.services[name] = replace(state, state=State.UNKNOWN, since=at, until=at, outage="")
+
+
+def _resume_service(world: World, service: Service, at: datetime) -> None:
+    """Nobody watched a service that was known and is configured again: how it fared is unknown."""
+    state = world.services.get(service.id)
+    if state is not None and state.until < at:
+        sla.account(world, service, State.UNKNOWN, (state.until, at))
+        unknown = replace(state, state=State.UNKNOWN, since=at, until=at)
+        world.services[service.id] = unknown
 
 
 def mark_windows(world: World, at: datetime) -> None:

@@ -145,3 +145,24 @@ def test_a_reload_that_changes_nothing_changes_nothing() -> None:
     last = net.outcomes[-1]
     assert (last.alarms, last.tickets, last.notices, last.devices) == ({}, {}, [], {})
     assert LINK_DOWN in net.world.inventory.thresholds
+
+
+def test_time_in_which_a_service_was_not_configured_is_no_downtime_of_it() -> None:
+    net = Net(inventory({"gw": ()}, services=[gold("S1", (port("gw", "p1"),))]))
+    configured = net.world.inventory
+    for state in [1] * 4 + [2] * 4:
+        net.look("gw", Ports({"p1": state}))
+        net.wait(30)
+    reload(net, replace(configured, services={}))
+    for _ in range(120):
+        net.look("gw", Ports({"p1": 2}))
+        net.wait(30)
+    reload(net, configured)
+    for _ in range(4):
+        net.look("gw", Ports({"p1": 2}))
+        net.wait(30)
+    (period,) = net.world.periods.own.values()
+    assert period.down_s <= 8 * 30
+    assert period.up_s + period.down_s + period.unknown_s == (net.at - T0).total_seconds() - 30
+    (outage,) = net.world.outages.own.values()
+    assert outage.starts == T0 + timedelta(seconds=30 * 128)
