@@ -119,6 +119,8 @@ def account(world: World, service: Service, state: State, span: tuple[datetime, 
     starts = max(span[0], service.active_from or LONG_AGO)
     ends = min(span[1], service.active_until or FOREVER)
     ahead = LONG_AGO + (world.sequences.get(ahead_key(service.id)) or 0) * MICRO
+    if state is State.UNKNOWN:  # then it is as it was booked, be it years
+        starts = max(starts, ahead)
     while starts < ends:
         period = period_of(world, service, starts)
         again = starts < ahead
@@ -143,7 +145,7 @@ def account(world: World, service: Service, state: State, span: tuple[datetime, 
 
 def _known_at_last(period: SlaPeriod, state: State, seconds: float) -> SlaPeriod:
     """Return the account where so many seconds booked as unknown turn out to be `state`."""
-    moved = min(seconds, period.unknown_s) if state is not State.UNKNOWN else 0.0
+    moved = min(seconds, period.unknown_s)
     return replace(
         period,
         up_s=period.up_s + (moved if state is State.UP else 0.0),

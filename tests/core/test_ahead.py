@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -171,3 +171,17 @@ def test_a_clock_that_was_right_changes_nothing_nor_do_a_few_seconds() -> None:
         assert ahead.count(changed) == 0
         assert all(not getattr(changed, one.name) for one in fields(Outcome))
     assert ahead.count(ahead.put_back(believed(net), latest - timedelta(seconds=6))) > 0
+
+
+def test_a_start_in_1970_books_no_month_once_the_clock_is_right() -> None:
+    """As of a machine whose clock has no battery; a month for each service would be much work."""
+    net = network()
+    rounds(net, 20)
+    right, before = net.at + timedelta(minutes=10), booked(net)
+    net = started(net, datetime(1970, 1, 1, tzinfo=UTC))
+    net.at = right
+    rounds(net, 20)
+    assert len(net.world.periods) <= 2
+    until = net.world.services["s1"].until
+    assert booked(net) == pytest.approx((until - T0).total_seconds())
+    assert booked(net) > before
