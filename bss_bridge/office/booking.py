@@ -55,11 +55,13 @@ def entry(message: Message, rows: Sequence[tables.Row]) -> Entry:
 
 _REPLACE = {
     # A later message of these says where the same thing stands now; an older one changes nothing.
-    "outage": "ends = coalesce(excluded.ends, ends), cause = excluded.cause,"
+    # What was said by a clock that was ahead of ours (?) is older than what is said with it right.
+    "outage": "starts = min(excluded.starts, starts), ends = coalesce(excluded.ends, ends),"
+    " cause = excluded.cause,"
     " ticket = CASE excluded.ticket WHEN '' THEN ticket ELSE excluded.ticket END",
     "ticket_reference": "title = excluded.title, status = excluded.status,"
     " severity = excluded.severity, priority = excluded.priority, services = excluded.services,"
-    " changed_at = excluded.changed_at WHERE excluded.changed_at >= changed_at",
+    " changed_at = excluded.changed_at WHERE excluded.changed_at >= changed_at OR changed_at > ?",
     # Messages of one account come in order, so the latest is what is true.
     "service": "name = excluded.name, customer = excluded.customer,"
     " account = excluded.account, currency = excluded.currency,"
@@ -93,7 +95,7 @@ def book(connection: sqlite3.Connection, entry: Entry, at: str) -> Booked:
         received_at=at,
     )
     for row in (received, *entry.rows):
-        _insert(connection, _table(row).name, _values(row))
+        _insert(connection, _table(row).name, _values(row), at)
     return Booked.NEW
 
 
@@ -133,13 +135,15 @@ def _values(row: tables.Row) -> dict[str, Any]:
     return {column.name: getattr(row, column.name) for column in _table(row).columns}
 
 
-def _insert(connection: sqlite3.Connection, table: str, values: Mapping[str, Any]) -> None:
+def _insert(
+    connection: sqlite3.Connection, table: str, values: Mapping[str, Any], now: str
+) -> None:
     marks = ", ".join("?" * len(values))
     statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
-    changes = _REPLACE.get(table)
+    changes = _REPLACE.get(table, "")
     if changes:
         statement += f" ON CONFLICT (id) DO UPDATE SET {changes}"
-    connection.execute(statement, tuple(values.values()))
+    connection.execute(statement, (*values.values(), *[now] * changes.count("?")))
 
 
 def _table(row: tables.Row) -> Table:

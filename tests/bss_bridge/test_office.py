@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ def messages(*notices: Notice) -> list[Message]:
     return Translator([contract()], [OFFICE], [customer()])(notices)
 
 
-def with_office(path: Path, story: Callable[[Office], Awaitable[Any]]) -> Any:
+def with_office(path: Path, story: Callable[[Office], Awaitable[Any]], now: datetime = T0) -> Any:
     async def run() -> Any:
-        office = Office(path, ManualClock(T0))
+        office = Office(path, ManualClock(now))
         await office.open()
         try:
             return await story(office)
@@ -158,11 +158,38 @@ def test_a_ticket_stands_where_it_was_last_said_to(tmp_path: Path) -> None:
         await take_all(office, TicketNotice(ticket=later, what="resolved", at=T0))
         await take_all(office, TicketNotice(ticket=TICKET, what="opened", at=T0))
 
-    with_office(path, story)
+    with_office(path, story, now=T0 + timedelta(hours=2))
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT status FROM ticket_reference").fetchall()
     connection.close()
     assert rows == [("resolved",)]
+
+
+def test_what_is_said_once_the_clock_is_right_counts_though_it_was_ahead(tmp_path: Path) -> None:
+    path, ahead = tmp_path / "office.db", timedelta(days=90)
+    from netopsd.core.beliefs import TicketStatus
+    from netopsd.core.outcome import TicketNotice
+
+    wrong = replace(TICKET, changed_at=T0 + ahead)
+    right = replace(TICKET, status=TicketStatus.RESOLVED, changed_at=T0)
+    begun = outage(starts=T0 + ahead)
+    ended = replace(begun, starts=T0, ends=T0 + timedelta(minutes=9))
+    began, over = down(outage=begun), down(what="ended", outage=ended)
+
+    async def before(office: Office) -> None:
+        await take_all(office, TicketNotice(ticket=wrong, what="opened", at=T0 + ahead), began)
+
+    async def after(office: Office) -> None:
+        await take_all(office, TicketNotice(ticket=right, what="resolved", at=T0), over)
+
+    with_office(path, before, now=T0 + ahead)
+    with_office(path, after, now=T0 + timedelta(minutes=10))
+    with sqlite3.connect(path) as connection:
+        tickets = connection.execute("SELECT status FROM ticket_reference").fetchall()
+        outages = connection.execute("SELECT starts, ends FROM outage").fetchall()
+    connection.close()
+    assert tickets == [("resolved",)]
+    assert outages == [("2026-11-23T10:00:00.000000Z", "2026-11-23T10:09:00.000000Z")]
 
 
 def test_customers_are_those_configured_and_nobody_is_deleted(tmp_path: Path) -> None:
