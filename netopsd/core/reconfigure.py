@@ -31,7 +31,8 @@ def adopt(world: World, inventory: Inventory, at: datetime) -> None:
     inventory = with_ordered(inventory, dict(world.ordered.items()), items)
     for service in before.services.values():
         outage.settle(world, service, at, now=True)
-    agenda.put(world, at + timedelta(seconds=CLOCK_SETTLES_S), "clock", "")
+    if world.moments.get("tick") is None:  # a start: while we run our clock never goes back
+        agenda.put(world, at + timedelta(seconds=CLOCK_SETTLES_S), "clock", "")
     _exchange_services(world, before.services, inventory.services, at)
     world.inventory = world.out.inventory = inventory
     world.index = world.out.index = Index.of(inventory)

@@ -328,3 +328,20 @@ def test_a_slot_that_was_measured_is_not_called_reconstructed_because_the_next_a
     run(net, 300)
     assert {round((r.ends - r.starts).total_seconds()) for r in records(net)} >= {900, 420}
     assert not any(r.reconstructed for r in records(net))
+
+
+def test_a_reload_ends_no_meter_of_a_site_whose_collector_has_its_clock_ahead() -> None:
+    """Only what was stored can be of a clock of ours that was ahead: a start looks at it."""
+    net, step = Net(metered()), timedelta(minutes=10)
+    for n in range(80):
+        if n == 20:
+            net.say(Reconfigured(at=net.at, inventory=metered()))
+        net.at += step
+        net.look("a", Ports({"p1": 1}, octets={"p1": (net.octets, 0)}))
+        net.at -= step
+        net.octets += 30 * RATE
+        net.wait(30)
+    told = records(net)
+    check(told)
+    assert not [gap for r in told for gap in r.gaps]
+    assert {r.revision for r in told} == {0}
