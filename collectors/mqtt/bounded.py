@@ -15,7 +15,8 @@ NESTED = 20_000  # arrays and objects: each costs far more than its two octets
 DIGITS = 40  # of one integer: Python refuses 4,300, and below that they only cost
 
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive: linear whatever comes
-_LONG = re.compile(rb"(?<![0-9])[0-9]{%d}" % (DIGITS + 1))
+# Not those of a fraction: an exact decimal of a float has up to a thousand, and costs nothing.
+_LONG = re.compile(rb"(?<![0-9.])[0-9]{%d}" % (DIGITS + 1))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _OTHERS = bytes(octet for octet in range(256) if octet not in b"[{]}")
 
