@@ -214,6 +214,7 @@ class NetconfListener:
             if not ear.since:
                 raise
             await self._request(name, ear, session, "")
+            ear.replayable.clear()
             return f"the device does not replay: {error}"
         revised = root.findtext(f"{{{operations.SUBSCRIBED}}}replay-start-time-revision")
         return lost or (f"the device's log begins at {revised}" if revised else "")

@@ -233,6 +233,26 @@ def test_a_device_that_does_not_replay_is_heard_and_the_gap_said() -> None:
     asyncio.run(story())
 
 
+def test_what_a_device_that_does_not_replay_says_again_happened_again() -> None:
+    """Its clock may stand still: the same octets, after a lost connection, are no repetition."""
+
+    async def story() -> None:
+        ledger, moment = Ledger(), datetime.now(UTC)
+        async with simulated() as simulator, listening(simulator, ledger) as listener:
+            simulator.faults.add(Fault(kind=FaultKind.NO_REPLAY, rpc="create-subscription"))
+            simulator.stream.whole_seconds = True
+            await until(lambda: listener.hearing)
+            simulator.alarms.put(alarm(1, changed=moment))
+            await until(lambda: len(ledger.events) == 1)
+            simulator.cut_sessions()
+            await until(lambda: listener.hearing and listener.gaps == 1)
+            simulator.alarms.put(alarm(1, changed=moment))
+            await until(lambda: listener.heard + listener.repeated == 2)
+            assert listener.repeated == 0
+
+    asyncio.run(story())
+
+
 def test_events_lost_around_the_subscription_are_left_to_the_look_and_the_gap() -> None:
     async def story() -> None:
         ledger, looks = Ledger(), []
