@@ -146,7 +146,7 @@ def show(
 
 def note(
     ticket: TicketId,
-    text: Annotated[str, typer.Argument(help="What to write.")],
+    text: Annotated[str, typer.Argument(help="What to write.", metavar="TEXT")],
     url: Url = None,
     token_file: TokenFile = None,
     config: Config = None,
@@ -163,7 +163,9 @@ def note(
 
 def move(
     ticket: TicketId,
-    status: Annotated[str, typer.Argument(help="inProgress, held, resolved, closed … (TMF621)")],
+    status: Annotated[
+        str, typer.Argument(help="inProgress, held, resolved, closed … (TMF621)", metavar="STATUS")
+    ],
     note: Note = "",
     url: Url = None,
     token_file: TokenFile = None,

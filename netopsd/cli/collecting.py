@@ -32,8 +32,9 @@ def collect(
 ) -> None:
     """Poll the devices of a site near them and send what is seen through the broker.
 
-    Looks are kept on disk while the broker or the core is away. Several collectors of one site
-    share its devices and take over from one another.
+    Looks are kept on disk while the broker or the core is away.
+
+    Several collectors of one site share its devices and take over from one another.
 
     Example: netopsd collect --site bergen --config /etc/netopsd
     """

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PANEL = "What it knows"
+MOST = 1_000_000  # of what is read to understand the rest
 
 
 def add(app: typer.Typer) -> None:
@@ -190,15 +191,18 @@ def sla(
     Example: netopsd sla --period 2026-11
     """
     from netopsd.cli import show
+    from netopsd.core.ordered import ServiceLife
     from netopsd.settings import load
     from netopsd.web.words import SlaOut
 
     source = reader(config, overrides)
-    services = load(folder_of(config), overrides or ()).inventory.services
+    services = dict(load(folder_of(config), overrides or ()).inventory.services)
+    active = (one for one in source.ordered(limit=MOST) if one.state is ServiceLife.ACTIVE)
+    services |= {one.id: one.service for one in active}
     periods = cut(source.periods(service=service, period=period, limit=limit + 1), limit)
     gone = sorted({one.service for one in periods} - set(services))
     if gone:
-        show.warn(f"no longer configured, left out: {', '.join(gone)}")
+        show.warn(f"neither configured nor ordered any longer, left out: {', '.join(gone)}")
     found = [SlaOut.of(services[p.service], p) for p in periods if p.service in services]
     found.sort(key=lambda one: -_burn(one))
     if as_json:

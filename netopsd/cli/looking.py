@@ -29,7 +29,7 @@ def add(app: typer.Typer) -> None:
 
 
 def poll(
-    device: Annotated[str, typer.Argument(help="Its name in devices.toml.")],
+    device: Annotated[str, typer.Argument(help="Its name in devices.toml.", metavar="DEVICE")],
     table: Annotated[
         list[str] | None, typer.Option(help="Only this table of tables.toml. Repeatable.")
     ] = None,
@@ -166,10 +166,12 @@ async def _looks_of(
 
 
 def discover(
-    addresses: Annotated[list[str], typer.Argument(help="IP addresses or host names.")],
+    addresses: Annotated[
+        list[str], typer.Argument(help="IP addresses or host names.", metavar="ADDRESS")
+    ],
     credentials: Annotated[
         list[str] | None,
-        typer.Option(help="Try only these [credentials.NAME]; else all. Repeatable."),
+        typer.Option(help=r"Try only these \[credentials.NAME]; else all. Repeatable."),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="SNMP port.")] = 161,
     write: Annotated[bool, typer.Option("--write", help="Append to devices.toml.")] = False,
@@ -179,8 +181,9 @@ def discover(
 ) -> None:
     """Look at devices once and print the TOML to monitor them.
 
-    Each address is tried with the credentials of devices.toml. What is configured already is left
-    alone. With --write the result is appended; the rest of the file stays as it is.
+    Each address is tried with the credentials of devices.toml; one that is configured is left alone.
+
+    With --write the result is appended; the rest of the file stays as it is.
 
     Example: netopsd discover 192.0.2.1 192.0.2.2 --credentials readonly --write
     """

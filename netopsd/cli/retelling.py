@@ -22,7 +22,9 @@ def add(app: typer.Typer) -> None:
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="Written by `netopsd run --record FILE`.")],
+    file: Annotated[
+        Path, typer.Argument(help="Written by `netopsd run --record FILE`.", metavar="FILE")
+    ],
     changes: Annotated[
         bool, typer.Option("--changes", help="Every change of every alarm, with its reason.")
     ] = False,

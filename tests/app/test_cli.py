@@ -26,6 +26,7 @@ from netopsd.cli import build, discovery, guarded, main
 from netopsd.core.beliefs import Severity
 from netopsd.core.engine import decide
 from netopsd.core.model import Batch, Blind, Clocks, Input, Layout, Table, Tick
+from netopsd.core.ordered import Ordered, ServiceLife
 from netopsd.core.outcome import Beliefs, Outcome
 from netopsd.core.restore import restore
 from netopsd.errors import NetopsdError
@@ -268,6 +269,18 @@ def test_lists_read_what_the_daemon_left(lived: Path, capsys: Captured) -> None:
     assert "ticket.opened" in capsys.readouterr().out
 
 
+def left_behind(url: str, outcome: Outcome) -> None:
+    """Put beliefs where a daemon left its own."""
+    store = SqliteStore(url, ballast_bytes=0)
+
+    async def commit() -> None:
+        await store.open()
+        await store.commit([outcome], [])
+        await store.close()
+
+    asyncio.run(commit())
+
+
 def test_a_list_that_is_cut_says_so_and_keeps_the_worst(lived: Path, capsys: Captured) -> None:
     url = load(lived).store_url
     known = Reader(url).alarms()[0]
@@ -278,14 +291,7 @@ def test_a_list_that_is_cut_says_so_and_keeps_the_worst(lived: Path, capsys: Cap
     ]
     outcome = Outcome()
     outcome.alarms.update({one.key: one for one in [*warned, critical]})
-    store = SqliteStore(url, ballast_bytes=0)
-
-    async def commit() -> None:
-        await store.open()
-        await store.commit([outcome], [])
-        await store.close()
-
-    asyncio.run(commit())
+    left_behind(url, outcome)
     assert netopsd("alarms", "--config", lived, "--limit", 5) == 0
     told = capsys.readouterr()
     assert "osl-gw9!old" in told.out
@@ -294,6 +300,27 @@ def test_a_list_that_is_cut_says_so_and_keeps_the_worst(lived: Path, capsys: Cap
     told = capsys.readouterr()
     assert told.err == ""
     assert told.out.index("osl-gw9!old") < told.out.index("osl-gw0!new")
+
+
+def test_a_service_that_was_ordered_has_its_month_in_the_list(
+    lived: Path, capsys: Captured
+) -> None:
+    settings = load(lived)
+    month = Reader(settings.store_url).periods()[0]
+    mine = replace(settings.inventory.services["ACME-1"], id="VPN-1")
+    bought = Ordered(
+        id="VPN-1", state=ServiceLife.ACTIVE, service=mine, terms=None, template="l2vpn",
+        endpoints=(), order="SO-1", changed_at=END,
+    )  # fmt: skip
+    outcome = Outcome()
+    outcome.ordered["VPN-1"] = bought
+    for name in ("VPN-1", "GONE-1"):
+        outcome.periods[name, month.period] = replace(month, service=name)
+    left_behind(settings.store_url, outcome)
+    assert netopsd("sla", "--config", lived) == 0
+    told = capsys.readouterr()
+    assert "VPN-1" in told.out
+    assert told.err == "netopsd: neither configured nor ordered any longer, left out: GONE-1\n"
 
 
 def test_lists_are_json_with_the_words_of_the_api(lived: Path, capsys: Captured) -> None:
