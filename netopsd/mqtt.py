@@ -77,7 +77,7 @@ class MqttSide:
         return {device.name: device.site for device in devices if self.leaves(device.site)}
 
     def stats(self) -> dict[str, float]:
-        """Return counts since start, and 1 or 0 for whether the broker is there."""
+        """Return counts since start."""
         told: dict[str, float] = {}
         if self._intake is not None:
             told |= {f"sites_{name}": float(n) for name, n in self._intake.stats().items()}

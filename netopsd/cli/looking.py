@@ -181,7 +181,7 @@ def discover(
 ) -> None:
     """Look at devices once and print the TOML to monitor them.
 
-    Each address is tried with the credentials of devices.toml; one that is configured is left alone.
+    Each address is tried with the credentials of devices.toml; a configured one is left alone.
 
     With --write the result is appended; the rest of the file stays as it is.
 
