@@ -59,18 +59,27 @@ class Names:
         return all_of_them
 
     async def follow(self, changed: Callable[[], None]) -> None:
-        """Resolve now, at each `know`, and again and again, until cancelled."""
+        """Resolve now, at each `know`, and again and again, until cancelled.
+
+        Those that fail are asked for oftener: one typo must not have all others asked for, too.
+        """
+        due_s = self._clock.mono_s()
         while True:
-            self._wanted.clear()
             told_s, news = self._clock.mono_s(), False
-            for host in tuple(self._hosts):
+            hosts = tuple(self._failing)
+            if self._wanted.is_set() or told_s >= due_s:
+                self._wanted.clear()
+                hosts, due_s = tuple(self._hosts), told_s + AGAIN_S
+            for host in hosts:
                 news = await self._ask(host) or news
                 if news and self._clock.mono_s() - told_s > TOGETHER_S:
                     changed()
                     told_s, news = self._clock.mono_s(), False
             if news:
                 changed()
-            pause_s = FAILED_AGAIN_S if self._failing else AGAIN_S
+            pause_s = max(0.0, due_s - self._clock.mono_s())
+            if self._failing:
+                pause_s = min(pause_s, FAILED_AGAIN_S)
             waits = asyncio.create_task(self._clock.sleep(pause_s))
             asked = asyncio.create_task(self._wanted.wait())
             try:

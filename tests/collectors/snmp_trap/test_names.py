@@ -22,12 +22,12 @@ class Resolver:
     def __init__(self, **known: list[str]) -> None:
         self.known = known
         self.gone = False
-        self.asked = 0
+        self.names: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def __call__(self, host: str) -> Iterable[str]:
-        self.asked += 1
+        self.names.append(host)
         await self.gate.wait()
         if self.gone or host not in self.known:
             raise OSError("Name or service not known")
@@ -101,6 +101,22 @@ def test_an_address_once_found_outlives_the_resolver(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO):
         followed(resolver, {"gw": "osl-gw1"}, story)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"], "once each"
+
+
+def test_one_name_that_is_not_resolved_makes_nobody_ask_for_the_others_again() -> None:
+    resolver = Resolver(**{f"gw{n}": [f"192.0.2.{n}"] for n in range(1, 100)})
+
+    async def story(names: Names) -> None:
+        await turns()
+        assert len(names.addresses()) == 99
+        rounds = resolver.names.count("typo")
+        assert rounds > 10
+        assert resolver.names.count("gw1") <= 1 + rounds // 10, "every five minutes, not every 30 s"
+        resolver.known["typo"] = ["192.0.2.200"]
+        await turns()
+        assert names.addresses()["192.0.2.200"] == "osl-gw0"
+
+    followed(resolver, {"typo": "osl-gw0"} | {f"gw{n}": f"osl-gw{n}" for n in range(1, 100)}, story)
 
 
 def test_a_resolver_gives_nobody_the_address_of_a_device_configured_by_it() -> None:
