@@ -112,7 +112,7 @@ Number = Annotated[float, BeforeValidator(number)]
 Name = Annotated[StrictStr, AfterValidator(name)]
 Text = Annotated[StrictStr, Field(max_length=1000)]
 Address = Annotated[StrictStr, AfterValidator(address)]
-Pattern = Annotated[StrictStr, Field(max_length=1000), AfterValidator(pattern)]
+Pattern = Annotated[StrictStr, Field(max_length=10_000), AfterValidator(pattern)]  # many ports
 Endpoint = Annotated[str, BeforeValidator(endpoint)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Bool = StrictBool

@@ -207,6 +207,26 @@ def test_a_tier_may_say_where_it_ends(folder: Path) -> None:
     assert len(load(folder).contracts["ACME-1"].tiers) == 2
 
 
+def test_a_rule_may_name_hundreds_of_ports(folder: Path) -> None:
+    ports = "|".join(f"ge-{slot}/0/{port}" for slot in range(10) for port in range(48))
+    with (folder / "rules.toml").open("a") as file:
+        file.write(
+            f"""
+            [[threshold]]
+            alarm = "link-down-here"
+            table = "if"
+            column = "ifOperStatus"
+            bad = [2]
+            only_rows = "^({ports})$"
+            severity = "warning"
+            type = "communicationsAlarm"
+            probable_cause = "linkFailure"
+            text = "{{device}}"
+            """
+        )
+    assert "link-down-here" in {one.alarm for one in load(folder).inventory.thresholds}
+
+
 def test_percentages_are_exact(folder: Path) -> None:
     for written, meant in (("99.95", "0.9995"), ('"99.95 %"', "0.9995"), ("97", "0.97")):
         text = (GOOD / "customers.toml").read_text().replace("99.9\n", f"{written}\n")
