@@ -57,7 +57,7 @@ def replay(
     if as_json:
         show.as_json({"counts": counts, "told": told})
     else:
-        print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+        print(", ".join(f"{name.replace('_', ' ')} {n}" for name, n in sorted(counts.items())))
 
 
 def _told(outcome: Outcome, changes: bool, counts: Counter[str]) -> list[dict[str, Any]]:
