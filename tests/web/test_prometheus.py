@@ -103,6 +103,7 @@ def a_network() -> Series:
 
 async def asked(asker: httpx.AsyncClient, query: str) -> list[dict[str, Any]]:
     answer = await asker.get("/api/v1/query", params={"query": query})
+    answer.raise_for_status()
     result: list[dict[str, Any]] = answer.json()["data"]["result"]
     return result
 
@@ -151,7 +152,7 @@ async def until_scraped(asker: httpx.AsyncClient) -> None:
             try:
                 if await asked(asker, 'up{job="netopsd"} == 1'):
                     return
-            except httpx.TransportError:
+            except httpx.HTTPError:  # nobody there yet, or 503: still starting
                 pass
             await asyncio.sleep(0.1)
 
