@@ -237,13 +237,15 @@ class Question:
 class Probe:
     """Whether a device answers a question that is asked twice.
 
-    For each try it waits at the door: most of those that are asked so do not answer.
+    Who answered last time is asked as often as its retries say: the first try was in a sweep. For
+    each try it waits at the door: most of those that are asked so do not answer.
     """
 
     def __init__(self, transport: Transport, peer: Peer, dead: bool) -> None:
         self._transport = transport
         self._peer = peer
-        self._kinds = (DEAD, DEAD) if dead else (FIRST, AGAIN)
+        again = max(1, peer.retries - 1)
+        self._kinds = (DEAD, DEAD) if dead else (FIRST, *(AGAIN,) * again)
         self._next: asyncio.Future[None] | None = None  # what we wait for
         self._heard = False
         self.garbled = False
@@ -259,7 +261,7 @@ class Probe:
                 door.enter(kind, place)
                 try:
                     await place
-                    if not self._heard:
+                    if not self._heard and not self.trouble:
                         self._next = loop.create_future()
                         self._transport.send(request)
                         await self._next

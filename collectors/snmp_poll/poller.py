@@ -57,13 +57,14 @@ class SnmpPoller:
         if known is None:
             known = self._device(device)
         async with known.lock:
-            if self._sweeper is None:
+            sweeper = self._sweeper  # closed meanwhile, it is ours no more
+            if sweeper is None:
                 return await known.look()
-            self._sweeper.before_look(known)
+            sweeper.before_look(known)
             try:
                 return await known.look()
             finally:
-                self._sweeper.after_look(known)
+                sweeper.after_look(known)
 
     async def sweep(
         self, devices: tuple[str, ...], under_way: frozenset[str] = frozenset()

@@ -7,6 +7,8 @@ import socket
 import time
 from typing import Any
 
+import pytest
+
 from collectors.snmp_poll import SnmpPoller, SnmpPollSettings, Target
 from collectors.snmp_poll.door import AGAIN, DEAD, FIRST, Door
 from netopsd.clock import SystemClock
@@ -147,3 +149,53 @@ def test_a_late_answer_to_the_first_of_two_questions_counts() -> None:
     got, _ = tell(story, agents, timeout_s=0.2)
 
     assert isinstance(got, Batch)
+
+
+def test_who_waits_at_the_door_for_a_second_try_hears_that_the_poller_was_closed() -> None:
+    async def run() -> list[str]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hole:
+            hole.bind(("127.0.0.1", 0))
+            port = hole.getsockname()[1]
+            targets = {
+                name: Target(name=name, address="127.0.0.1", port=port, credentials=credentials())
+                for name in (f"dead{n}" for n in range(5))
+            }
+            settings = SnmpPollSettings.model_validate(
+                {**FAST, "timeout_s": 0.1, "max_in_flight": 2}
+            )
+            poller = SnmpPoller(settings, TABLES, targets, SystemClock())
+            await poller.start()
+            looks = [asyncio.ensure_future(poller.poll(name)) for name in targets]
+            await asyncio.sleep(0.15)  # the first has been asked, and is to be asked again
+            await poller.close()
+            _, hang = await asyncio.wait(looks, timeout=2)
+            for look in hang:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+            return ["hangs" if look in hang else type(look.exception()).__name__ for look in looks]
+
+    assert asyncio.run(run()) == ["CannotLook"] * 5
+
+
+@pytest.mark.parametrize(("retries", "questions"), [(0, 2), (2, 2), (5, 5)])
+def test_a_device_that_lives_is_asked_as_often_as_its_retries_say_before_it_is_given_up(
+    retries: int, questions: int
+) -> None:
+    """The first of those is its turn among the others; then two questions are the least."""
+    deaf = Deaf()
+    agents: dict[str, Agent] = {**{name: Agent(switch()) for name in HONEST}, SUSPECT: deaf}
+
+    async def story(house: House) -> Any:
+        await house.settled()
+        deaf.deaf = 1_000
+        await house.sweep()
+        deaf.deaf = questions - 1  # it hears the last one
+        deaf.asked.clear()
+        got = await house.poller.poll(SUSPECT)
+        return got, [len(pdu.varbinds) for pdu in deaf.asked[: questions + 1]]
+
+    (got, asked), _ = tell(story, agents, timeout_s=0.05, retries=retries)
+
+    assert isinstance(got, Batch)
+    assert asked[:questions] == [1] * questions
+    assert asked[questions] > 1
