@@ -18,12 +18,14 @@ from collectors.snmp_poll.stale import (
     TOO_OFTEN,
     WATCH,
     distrust,
+    distrust_rows,
     restarted,
     stale,
+    uptime_after,
     uptime_of,
 )
 from collectors.snmp_poll.tables import TableSpec
-from collectors.snmp_poll.uptime import Uptime
+from collectors.snmp_poll.uptime import Life
 from collectors.snmp_poll.walk import next_repetitions
 from netopsd.core.model import Batch, Blind, Kind
 from netopsd.errors import CannotLook
@@ -68,7 +70,7 @@ class Device:
         self._most = settings.oids_per_packet
         self._clean = 0
         self._changes: list[float] = []
-        self._uptime = Uptime()
+        self.life = Life()
         self._refused = 0  # sweeps in a row that we did not fit into, since the rows were learnt
         # Devices started together are not to walk together for ever.
         self._phase = 0.9 + 0.2 * (zlib.crc32(target.name.encode()) / 2**32)
@@ -104,7 +106,7 @@ class Device:
         for learnt in due:
             if now - learnt.walked_s >= rewalk_s:
                 learnt.idle_walks = 0
-                await self._walk(learnt)
+                await self._walk(learnt, learnt.doubt)
 
     async def _walk(self, learnt: Learnt, doubt: bool = False) -> bool | None:
         """Learn the rows anew; return whether they are other than before.
@@ -146,7 +148,7 @@ class Device:
             learnt.walked_s = now - self._settings.rewalk_s * self._phase + RETRY_WALK_S
             if before is not None and not (doubt and learnt.cuts >= ENOUGH_CUTS):
                 return None
-        learnt.rows, learnt.fresh, learnt.absent = rows, True, {}
+        learnt.rows, learnt.fresh, learnt.absent, learnt.doubt = rows, True, {}, False
         if v1:
             learnt.absent = {
                 (c.name, index): "noSuchName"
@@ -181,16 +183,6 @@ class Device:
                 plan.query = self.session.plan(asked, self._most)
             self._plans[key] = self._former[key] = plan
         return plan
-
-    @property
-    def uptime(self) -> Uptime:
-        """Return sysUpTime as last seen."""
-        return self._uptime
-
-    def saw(self, uptime: Uptime) -> None:
-        """Take note of sysUpTime as sweeps saw it, be they older than the latest look."""
-        if uptime.seen_s > self._uptime.seen_s or self._uptime == Uptime():
-            self._uptime = uptime
 
     @property
     def watchful(self) -> bool:
@@ -247,18 +239,20 @@ class Device:
         """GET what is due; where that shows that the rows changed, learn them and GET again."""
         plan = self._plan(due)
         values = await self.session.get(plan.query)
-        restart = restarted(plan, values, self._uptime)
+        restart = self.life.restarted(uptime_of(plan, values))
         if restart:  # tables that are not due now are learnt anew when they are
             here = {segment.learnt.spec.name for segment in plan.segments}
             for learnt in self._learnt.values():
                 if learnt.spec.every and learnt.spec.name not in here:
-                    learnt.walked_s = float("-inf")
+                    learnt.walked_s, learnt.doubt = float("-inf"), not learnt.spec.scalar
         found = stale(plan, values, restart)
         believed = not found or self._may_walk()
         if not believed:
             values = distrust(plan, values, found, TOO_OFTEN)
         elif found:
             plan, values, believed = await self._read_again(due, plan, values, found)
+        doubtful = {learnt.spec.name: RESTART for learnt in due if learnt.doubt}
+        values = distrust(plan, values, doubtful, NOT_LEARNT)
         self._adapt(values)
         self._remember(plan, values, believed)
         return plan, values
@@ -268,17 +262,16 @@ class Device:
     ) -> tuple[LookPlan, Values, bool]:
         """Learn rows that may have changed, and GET again; return whether all is known now.
 
-        What told of the change counts as it was *before* the walk: whatever changes during it is
-        told of by what comes after it.
+        Where they go on changing, they are learnt once more behind that GET: those that are the
+        same before and behind it are believed, whatever the others do.
         """
-        before = uptime_of(plan, values) or self._uptime
-        changed = {name: await self._learn(name, why) for name, why in found.items()}
+        before = uptime_of(plan, values) or self.life.seen
+        changed = await self._learn(plan, values, found)
         unlearnt = {name: why for name, why in found.items() if changed[name] is None}
-        for slot, learnt, oid in plan.watch:
-            if slot not in values.wrong and changed.get(learnt.spec.name) is not None:
-                learnt.watch[oid] = int(values.raw[slot])
         if not unlearnt:
-            self._uptime = before
+            self.life.seen = before
+            if RESTART in found.values():
+                self.life.followed(any(changed.values()))
         plan = self._plan(due)
         values = await self.session.get(plan.query)
         again = {
@@ -287,16 +280,31 @@ class Device:
             # Who says so again though nothing changed is like that.
             if why == RESTART or (why == WATCH and changed.get(name))
         }
+        if again and not unlearnt and RESTART not in again.values():
+            changed = await self._learn(plan, values, again)
+            again = {name: why for name, why in again.items() if changed[name] is None}
+            distrust_rows(plan, values, changed)
         values = distrust(plan, values, unlearnt, NOT_LEARNT)
         values = distrust(plan, values, again, TOO_OFTEN)
         return plan, values, not unlearnt and not again
 
-    async def _learn(self, name: str, why: str) -> bool | None:
-        """Walk a table whose rows may have changed; return whether they have, as `_walk` does."""
-        learnt = self._learnt[name]
-        changed = await self._walk(learnt, why != ABSENT)
-        if changed is not None:
-            learnt.idle_walks = learnt.idle_walks + 1 if why == WATCH and not changed else 0
+    async def _learn(
+        self, plan: LookPlan, values: Values, found: Mapping[str, str]
+    ) -> dict[str, bool | None]:
+        """Walk tables whose rows may have changed; return whether they have, as `_walk` does.
+
+        What told of the change counts as it was *before* the walk: whatever changes during it is
+        told of by what comes after it.
+        """
+        changed: dict[str, bool | None] = {}
+        for name, why in found.items():
+            learnt = self._learnt[name]
+            other = changed[name] = await self._walk(learnt, why != ABSENT)
+            if other is not None:
+                learnt.idle_walks = learnt.idle_walks + 1 if why == WATCH and not other else 0
+        for slot, learnt, oid in plan.watch:
+            if slot not in values.wrong and changed.get(learnt.spec.name) is not None:
+                learnt.watch[oid] = int(values.raw[slot])
         return changed
 
     def _may_walk(self) -> bool:
@@ -308,10 +316,7 @@ class Device:
         return True
 
     def _adapt(self, values: Values) -> None:
-        if values.shrink:
-            self._be_smaller()
-            return
-        self._go_larger()
+        self._be_smaller() if values.shrink else self._go_larger()
 
     def _go_larger(self) -> None:
         self._clean += 1
@@ -333,7 +338,7 @@ class Device:
         """
         wrong = values.wrong
         if believed:
-            self._uptime = uptime_of(plan, values) or self._uptime
+            self.life.seen = uptime_after(plan, values, self.life.seen)
         for slot, learnt, oid in plan.watch:
             if slot not in wrong:
                 learnt.watch.setdefault(oid, int(values.raw[slot]))

@@ -57,6 +57,7 @@ class Learnt:
     repetitions: int = 0
     fresh: bool = True  # its numbers have not been read since the rows were learnt
     cuts: int = 0  # walks in a row that were cut short
+    doubt: bool = False  # the rows may be others since a restart, and were not learnt since
     idle_walks: int = 0  # walks in a row that `watch` asked for and that found nothing new
 
 

@@ -36,7 +36,7 @@ class Team:
         self.squad = squad
         self.devices = tuple(devices)
         self.at = at
-        seen = np.array([device.uptime for device in devices], np.float64)
+        seen = np.array([device.life.seen for device in devices], np.float64)
         self.uptime, self.uptime_s = seen[:, 0].copy(), seen[:, 1].copy()
         self.newer = np.zeros(len(devices), np.bool_)
         self.watchful = np.array([device.watchful for device in devices], np.bool_)
@@ -57,7 +57,7 @@ class Team:
     def hand_over(self, i: int) -> None:
         """Tell a device what sweeps saw of it."""
         if self.newer[i]:
-            self.devices[i].saw(Uptime(int(self.uptime[i]), float(self.uptime_s[i])))
+            self.devices[i].life.saw(Uptime(int(self.uptime[i]), float(self.uptime_s[i])))
             self.newer[i] = False
 
     def not_swept(self, i: int, silent: bool) -> None:
@@ -106,7 +106,7 @@ class Roster:
         self._until_s[i] = device.sure_until_s()
         self.enlisted[i] = place is not None and place.team.squad.asked[place.i] is asked
         if place is not None:
-            place.team.uptime[place.i], place.team.uptime_s[place.i] = device.uptime
+            place.team.uptime[place.i], place.team.uptime_s[place.i] = device.life.seen
             place.team.watchful[place.i] = device.watchful
 
     def before_look(self, device: Device) -> None:

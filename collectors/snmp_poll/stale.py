@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from collectors.snmp_poll.engine import Values
 from collectors.snmp_poll.look import IDLE_WALKS, LookPlan
@@ -24,8 +24,16 @@ def uptime_of(plan: LookPlan, values: Values) -> Uptime | None:
     return None
 
 
+def uptime_after(plan: LookPlan, values: Values, before: Uptime) -> Uptime:
+    """Return sysUpTime as last seen, after this look; as never seen, where it is no more."""
+    for slot, name, *_ in plan.clocks:
+        if name == "sys_uptime_ticks" and values.wrong.get(slot) in ABSENCES:
+            return Uptime()
+    return uptime_of(plan, values) or before
+
+
 def restarted(plan: LookPlan, values: Values, before: Uptime) -> bool:
-    """Return whether the device restarted since sysUpTime was last seen."""
+    """Return whether the device restarted since sysUpTime was `before`, shortly ago."""
     now = uptime_of(plan, values)
     if now is None:
         return False
@@ -59,3 +67,17 @@ def distrust(plan: LookPlan, values: Values, doubt: Mapping[str, str], why: str)
             for slot in segment.slots:
                 values.wrong.setdefault(slot, why)
     return values
+
+
+def distrust_rows(plan: LookPlan, values: Values, tables: Collection[str]) -> None:
+    """Leave out of `values` the rows of some tables that are others since they were learnt anew."""
+    for segment in plan.segments:
+        rows, known = segment.learnt.rows, segment.layout
+        if known.table not in tables or rows is None:
+            continue
+        stayed = set(zip(rows.index, rows.names, strict=True))
+        pairs = zip(known.index, known.rows, strict=True)
+        others = {index for index, name in pairs if (index, name) not in stayed}
+        for slot in segment.slots if others else ():
+            if segment.cell(slot)[1] in others:
+                values.wrong[slot] = TOO_OFTEN
