@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from collectors.snmp_codec.ber import encode_oid, integer, tlv
@@ -47,13 +47,17 @@ def name(column: str, index: str) -> bytes:
     return bytes((6, len(body))) + body
 
 
-def askable(columns: Sequence[str], index: str) -> bool:
-    """Whether instance `index` of each of `columns` can be asked for."""
+def too_long(columns: Sequence[str], indices: Iterable[str]) -> list[str]:
+    """Return those of `indices` that cannot be asked for in each of `columns`."""
+    room = LONGEST_NAME - 2 - max(len(encode_oid(oid)) - 2 for oid in columns)
+    return [index for index in indices if not _fits(index, room)]
+
+
+def _fits(index: str, room: int) -> bool:
     try:
-        name(max(columns, key=lambda oid: len(encode_oid(oid))), index)
+        return len(_instance(index)) <= room
     except ValueError:
         return False
-    return True
 
 
 def check(version: int, community: bytes) -> bytes:

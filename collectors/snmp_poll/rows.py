@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from collectors.snmp_codec.ber import Tag
 from collectors.snmp_poll.engine import Cell, Walked
-from collectors.snmp_poll.plan import askable
+from collectors.snmp_poll.plan import too_long
 from collectors.snmp_poll.tables import COUNTERS, ColumnSpec, TableSpec
 from netopsd.core.model import Kind, Layout
 
@@ -57,8 +57,7 @@ def learn(spec: TableSpec, walked: Walked, longest: int, most: int = 1_000_000) 
             errors[column.name] = reason
         if not column.augments:
             order.update(dict.fromkeys(rows))
-    columns = [column.oid for column in spec.column]
-    for each in [each for each in order if not askable(columns, each)]:
+    for each in too_long([column.oid for column in spec.column], order):
         del order[each]
         errors.setdefault(spec.walked[0].name, "rows of too long an index")
     # Many devices call their rows the same: the words are kept once.
