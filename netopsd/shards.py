@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 Tell = asyncio.Queue[Sweep | str | None]
 BACKOFF_S, BACKOFF_MOST_S = 0.1, 30.0
 SILENT_S = 20.0  # a child that says nothing for so long hangs
+START_S = 120.0  # and so long before its first word: small machines are slow to start many
 # What reading a frame may raise where a child's words are broken: they are ours, but made of octets
 # that came from anywhere.
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -265,13 +266,13 @@ class _Shard:
     async def _end_when_silent(self, process: asyncio.subprocess.Process) -> None:
         """End a child that says nothing for long: it counts aloud every second.
 
-        Twice in a row, so that one look after we stood still ourselves, with its words unread, is
-        none at the child.
+        More than once in a row, so that one look after we stood still ourselves, with its words
+        unread, is none at the child.
         """
-        heard, silent = self._heard, 0
-        while silent < 2:
+        heard, silent_s = self._heard, 0.0
+        while silent_s < (START_S if self._stdin is None else SILENT_S):
             await self._clock.sleep(SILENT_S / 2)
-            silent = silent + 1 if self._heard == heard else 0
+            silent_s = silent_s + SILENT_S / 2 if self._heard == heard else 0.0
             heard = self._heard
         log.error("polling process %d says nothing any more", self.number)
         with suppress(ProcessLookupError):

@@ -192,6 +192,25 @@ def test_a_process_that_hangs_is_ended_and_another_one_looks() -> None:
     asyncio.run(with_shards(story, Hurried()))
 
 
+def test_a_process_that_takes_long_to_start_is_let_be(caplog: pytest.LogCaptureFixture) -> None:
+    class Ahead(SystemClock):
+        """A minute of waiting is over before any process can have begun."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.ahead_s = 120.0  # for two processes
+
+        async def sleep(self, seconds: float) -> None:
+            self.ahead_s -= seconds
+            await super().sleep(0.001 if self.ahead_s > 0 else seconds)
+
+    async def story(shards: Shards, agent: Agent) -> None:
+        assert (await shards.poll("a")).tables
+
+    asyncio.run(with_shards(story, Ahead()))
+    assert "says nothing" not in caplog.text
+
+
 NINE = tuple("abcdefghi")
 
 
