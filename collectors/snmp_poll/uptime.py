@@ -29,9 +29,11 @@ def began_anew(before: ArrayLike, after: ArrayLike, elapsed_s: ArrayLike) -> NDA
     """
     was, now = np.asarray(before, np.float64), np.asarray(after, np.float64)
     passed = np.asarray(elapsed_s, np.float64) * SECOND
+    back, young = np.asarray(now < was), now < FAST * passed + SLACK
+    if not young.any():  # as it is with most of them, most of the time
+        return back
     behind = now < np.maximum(was - SLACK, 0.0) + SLOW * passed
-    young = now < FAST * passed + SLACK
-    return np.asarray((now < was) | ((now != was) & behind & young))
+    return np.asarray(back | ((now != was) & behind & young))
 
 
 class Life:
