@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import asyncio
 
-KINDS = 3
-FIRST, AGAIN, DEAD = range(KINDS)  # a first try, a second one, one to who did not answer last time
+KINDS = 4
+# A first try, further ones (to who was never heard: NEW), those to who did not answer last time.
+FIRST, AGAIN, NEW, DEAD = range(KINDS)
+_ORDER, _OTHER = (FIRST, AGAIN, NEW, DEAD), (AGAIN, FIRST, NEW, DEAD)
+SHARE = 8  # of so many places one is a second try's before all: who died is told of in time
 Call = asyncio.Future[None]
 
 
 class Door:
-    """Lets `most` through at a time, second tries after first ones, the dead after the living."""
+    """Lets `most` through at a time, second tries after most first ones, the dead after the living.
+
+    Where thousands die at once, each is told of after its second try: these do not wait until all
+    have had their first one. At a start they do: whoever lives is to be heard soon.
+    """
 
     def __init__(self, most: int) -> None:
         self._free = most
+        self._called = 0
         self._lines: list[dict[Call, None]] = [{} for _ in range(KINDS)]
 
     @property
@@ -38,7 +46,9 @@ class Door:
             if call in line:
                 del line[call]
                 return
-        for line in self._lines:
+        self._called += 1
+        for kind in _ORDER if self._called % SHARE else _OTHER:
+            line = self._lines[kind]
             if line:
                 following = next(iter(line))
                 del line[following]

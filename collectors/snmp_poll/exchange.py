@@ -11,7 +11,7 @@ import numpy as np
 
 from collectors.snmp_codec.ber import DecodeError
 from collectors.snmp_codec.message import Pdu
-from collectors.snmp_poll.door import AGAIN, DEAD, FIRST
+from collectors.snmp_poll.door import AGAIN, DEAD, FIRST, NEW
 from collectors.snmp_poll.engine import Values
 from collectors.snmp_poll.parse import (
     AUTHORIZATION,
@@ -237,15 +237,16 @@ class Question:
 class Probe:
     """Whether a device answers a question that is asked twice.
 
-    Who answered last time is asked as often as its retries say: the first try was in a sweep. For
-    each try it waits at the door: most of those that are asked so do not answer.
+    Who is not known to be `dead` (None: was never asked) is asked as often as its retries say: the
+    first try was in a sweep. For each try it waits at the door: most of those that are asked so do
+    not answer.
     """
 
-    def __init__(self, transport: Transport, peer: Peer, dead: bool) -> None:
+    def __init__(self, transport: Transport, peer: Peer, dead: bool | None) -> None:
         self._transport = transport
         self._peer = peer
-        again = max(1, peer.retries - 1)
-        self._kinds = (DEAD, DEAD) if dead else (FIRST, *(AGAIN,) * again)
+        again = (NEW if dead is None else AGAIN,) * max(1, peer.retries - 1)
+        self._kinds = (DEAD, DEAD) if dead else (FIRST, *again)
         self._next: asyncio.Future[None] | None = None  # what we wait for
         self._heard = False
         self.garbled = False

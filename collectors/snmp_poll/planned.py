@@ -48,7 +48,7 @@ class PlannedSession:
         self._opening = check(1 if self._bulk else 0, community.encode())
         self._security = security
         self._peer: Peer | None = None
-        self._dead = False  # the latest probe was not answered
+        self._dead: bool | None = None  # whether the latest probe was not answered; None before it
 
     def plan(self, wanted: Wanted, most: int) -> Plan:
         """Return the requests for `wanted`, encoded."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from collectors.snmp_poll import SnmpPoller, SnmpPollSettings, Target
-from collectors.snmp_poll.door import AGAIN, DEAD, FIRST, Door
+from collectors.snmp_poll.door import AGAIN, DEAD, FIRST, NEW, Door
 from netopsd.clock import SystemClock
 from netopsd.core.model import Batch
 from netopsd.errors import CannotLook
@@ -48,6 +48,28 @@ def test_the_living_go_before_the_dead_and_nobody_is_lost_who_turns_away() -> No
         return [name for name in order if not name.startswith("leaves")]
 
     assert asyncio.run(run()) == ["first", "new", "again", "dead", "last"]
+
+
+def test_where_many_die_at_once_second_tries_do_not_wait_for_all_first_ones() -> None:
+    async def run() -> list[int]:
+        door, loop = Door(1), asyncio.get_running_loop()
+        inside = loop.create_future()
+        door.enter(FIRST, inside)
+        lines = {n: loop.create_future() for n in range(40)}
+        for n, call in lines.items():
+            door.enter(AGAIN if n >= 35 else NEW if n >= 30 else FIRST, call)
+        order = []
+        while lines:
+            door.leave(inside)
+            (n,) = (n for n, call in lines.items() if call.done())
+            inside = lines.pop(n)
+            order.append(n)
+        return order
+
+    order = asyncio.run(run())
+
+    assert (order.index(35), order.index(36)) == (7, 15)
+    assert [n for n in order if n < 35] == [*range(35)]
 
 
 def test_who_leaves_the_line_lets_nobody_through_and_is_called_by_nobody() -> None:
