@@ -291,7 +291,7 @@ def kill_broker(scene: Scene, kills: int, every_s: float, down_s: float) -> None
 
 
 def main() -> None:
-    """The story of the issue of distributed collection, at full length with --full."""
+    """The story of distributed collection, at full length with --full."""
     full = "--full" in sys.argv[1:]
     kills, every_s, down_s = (24, 5.0, 600.0) if full else (6, 2.0, 20.0)
     with tempfile.TemporaryDirectory(prefix="netsites") as folder, scene(Path(folder)) as made:
