@@ -20,6 +20,7 @@ from netopsd.ports import Clock
 
 ASK_AGAIN_S = 3.0
 ASKS = 3  # in vain, and what lies between is counted as lost
+LONG_AGO_S = -1e9
 LAYOUT_ROWS = 5_000_000  # rows of all layouts kept of one collector
 AHEAD = timedelta(minutes=5)  # a look further in the future than this is refused: it would
 # outlive every honest one. Collectors keep their clocks by NTP.
@@ -44,7 +45,7 @@ class Stream:
     met: bool = True  # False while all we have of it are layouts: where it begins is not known
     ask: int = 0
     asks: int = 0  # in vain
-    asked_s: float = -1e9
+    asked_s: float = LONG_AGO_S
     layouts: dict[bytes, Layout] = field(default_factory=dict)
     layout_rows: int = 0
     anchors: dict[int, float] = field(default_factory=dict)  # run → what its mono_s lacks to ours
@@ -149,9 +150,13 @@ class Streams:
             stream.sure = stream.taken
 
     def back(self) -> None:
-        """What was taken and not committed will be sent again, and is to be taken again."""
+        """The connection was lost: what was taken and not committed will be taken again.
+
+        What was asked for over it was not asked for in vain: perhaps nobody heard, or the answer
+        was lost with it.
+        """
         for stream in self._streams.values():
-            stream.taken = stream.sure
+            stream.taken, stream.asks, stream.asked_s = stream.sure, 0, LONG_AGO_S
 
     def ask(self, whose: Collector) -> bool:
         """Want everything after what we have again; False where that was asked just now."""

@@ -86,6 +86,19 @@ def test_what_was_asked_for_in_vain_is_counted_and_not_waited_for() -> None:
     assert core.judge(C1, parcel(9, 8)) is Verdict.TAKE and core.stats.gaps == 1
 
 
+def test_what_was_asked_for_over_a_connection_that_was_lost_was_not_asked_in_vain() -> None:
+    """A broker that dies again and again loses the question, or the answer."""
+    clock = ManualClock(T0)
+    core = streams(clock)
+    take(core, parcel(1, 0))
+    core.commit()
+    for _ in range(5):
+        assert core.judge(C1, parcel(9, 8)) is Verdict.ASK
+        assert core.ask(C1)
+        core.back()
+    assert core.judge(C1, parcel(9, 8)) is Verdict.ASK and core.stats.gaps == 0
+
+
 def test_another_run_of_the_collector_follows_without_a_gap() -> None:
     core = streams()
     take(core, parcel(RUN + 5, RUN + 4, floor=RUN + 4))
