@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from netopsd.errors import StoreBroken
@@ -39,11 +40,12 @@ def kill_rounds(path: Path, mode: str, rounds: int, seed: int) -> dict[str, obje
 
 
 def killed_teller(
-    path: Path, mode: str, after: int, wait_s: float, cut: Callable[[], None] = lambda: None
+    path: Path, mode: str, after: int, wait_s: float, cut: Callable[[], None] | None = None
 ) -> set[int]:
     """Return the facts a teller said before it was killed, `wait_s` after the `after`-th.
 
-    `cut` is done just before; a teller that finds its disk gone may end by itself.
+    `cut` is done just before. Then what it says from there on does not count, since without power
+    nobody says anything; and a teller that finds its disk gone may end by itself.
     """
     out, into = os.pipe()
     child = os.fork()
@@ -68,14 +70,27 @@ def killed_teller(
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
         pass
-    cut()
+    if cut is not None:
+        said += waiting(out)
+        cut()
     os.kill(child, signal.SIGKILL)
     while more := os.read(out, 65536):
-        said += more
+        said += more if cut is None else b""
     os.close(out)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == BROKEN, "the teller ended by itself"
     return {int(number) for number in said.split(b"\n")[:-1]}
+
+
+def waiting(pipe: int) -> bytes:
+    """Return what can be read at once."""
+    os.set_blocking(pipe, False)
+    found = b""
+    with suppress(BlockingIOError):
+        while more := os.read(pipe, 65536):
+            found += more
+    os.set_blocking(pipe, True)
+    return found
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 its journal: from then on nothing reaches the disk, and what was not there yet never was. Prints
 what crash.py does, with `cuts` for `rounds`. Ends with 77 where this kernel mounts no such disk.
 
-A cut is not a lying disk: what the kernel has handed over is kept.
+A cut is not a lying disk: what the kernel has handed over is kept. Nor is it quite one moment: an
+fdatasync under way may still say that all is well, to a process that a real cut would have ended.
 """
 
 from __future__ import annotations
