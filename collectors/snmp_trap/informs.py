@@ -23,6 +23,10 @@ MOST_REMEMBERED = 20_000
 MOST_AT_ONCE = 1000  # informs in one durable batch
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Received:
     """An inform as it came. A repetition has the same `identity`, and perhaps another `reply`.
@@ -35,7 +39,7 @@ class Received:
     datagram: Datagram
     reply: Callable[[], bytes]
     identity: bytes = b""
-    lost: Callable[[], None] = lambda: None
+    lost: Callable[[], None] = nothing
 
     @property
     def key(self) -> bytes:

@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -144,12 +145,12 @@ class Secured:
     def _inform(self, datagram: Datagram, answer: Mapping[str, Any]) -> Received | None:
         if answer["result"] != "inform":
             return None
-        lost = lambda: None  # noqa: E731
-        if answer["authenticated"]:
-            engine, auth = bytes.fromhex(answer["engine"]), bytes.fromhex(answer["auth"])
-            lost = partial(self._timeline.forget, engine, auth)
-        identity = bytes.fromhex(answer.get("identity", ""))
-        return Received(datagram, partial(b64decode, answer["reply"]), identity, lost)
+        reply, identity = partial(b64decode, answer["reply"]), answer.get("identity", "")
+        received = Received(datagram, reply, bytes.fromhex(identity))
+        if not answer["authenticated"]:
+            return received
+        engine, auth = bytes.fromhex(answer["engine"]), bytes.fromhex(answer["auth"])
+        return replace(received, lost=partial(self._timeline.forget, engine, auth))
 
     def _keep(self) -> None:
         """Write down how far the senders' clocks are; what the disk does not take, another time.

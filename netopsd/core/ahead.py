@@ -16,6 +16,7 @@ from netopsd.core import sla
 from netopsd.core.beliefs import Alarm, DeviceState, Outage, ServiceState, Ticket
 from netopsd.core.ordered import Ordered
 from netopsd.core.outcome import Beliefs, Outcome
+from netopsd.core.slots import micros
 from netopsd.core.values import replace
 
 T = TypeVar("T", Alarm, DeviceState, Outage, ServiceState, Ticket)
@@ -39,7 +40,7 @@ def put_back(beliefs: Beliefs, now: datetime) -> Outcome:
     out.outages = {one.id: one for one in _back(still_open, ("starts",), now)}
     for state in beliefs.services.values():
         if state.until > limit:
-            key, until = sla.ahead_key(state.service), sla.micros(state.until)
+            key, until = sla.ahead_key(state.service), micros(state.until)
             out.sequences[key] = max(until, beliefs.sequences.get(key, 0))
     services = _back(beliefs.services.values(), ("since", "until"), now)
     out.services = {one.service: one for one in services}

@@ -1,7 +1,7 @@
 """How an alarm moves. The table is the whole truth of raising and clearing (RFC 8632 section 2.4).
 
-Clearing is the instrumentation's word; acknowledging and shelving are the operator's, on axes of
-their own. Every change is kept with its reason.
+Clearing is the instrumentation's word; what people, plans and other alarms make of
+one is on axes of its own (attention.py). Every change is kept with its reason.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from enum import StrEnum
 from netopsd.core import agenda, copies, flap
 from netopsd.core.beliefs import Alarm, AlarmType, Phase, Severity, alarm_key
 from netopsd.core.inventory import Policy
-from netopsd.core.model import Acknowledge, Resource, Shelve
-from netopsd.core.outcome import AlarmNotice
+from netopsd.core.model import Resource
 from netopsd.core.values import replace
 from netopsd.core.world import World
 
@@ -131,10 +130,10 @@ def _raise(world: World, known: Alarm | None, pending: Alarm | None, sight: Sigh
     if pending is not None:
         world.pending[alarm.key] = ()
     world.by_device[device] = uncleared | {alarm.key}
-    _keep(world, alarm, "raised", by="netopsd")
+    keep(world, alarm, "raised", by="netopsd")
     if alarm.flapping:
         alarm = replace(alarm, why=f"changes too often; last: {sight.why}")
-        _keep(world, alarm, "flapping", by="netopsd")
+        keep(world, alarm, "flapping", by="netopsd")
         _start_flapping(world, alarm, bad=True)
 
 
@@ -205,7 +204,7 @@ def _see_active(world: World, alarm: Alarm, seen: Seen, sight: Sight) -> None:
             clear(world, alarm, sight.at, sight.why)
         return
     if sight.severity is not alarm.severity and seen is Seen.BAD_FOR_LONG:
-        _keep(
+        keep(
             world,
             replace(alarm, severity=sight.severity, why=sight.why, changed_at=sight.at),
             "severity",
@@ -248,7 +247,7 @@ def clear(world: World, alarm: Alarm, at: datetime, why: str) -> None:
             flap_weight=weight,
             flap_at=at,
         )
-        _keep(world, alarm, "flapping", by="netopsd")
+        keep(world, alarm, "flapping", by="netopsd")
         _start_flapping(world, alarm, bad=False)
         return
     end(world, alarm, at, why, weight=weight)
@@ -276,7 +275,7 @@ def end(
     new.flapping = False
     if weight is not None:
         new.flap_weight, new.flap_at = weight, at
-    _keep(world, copies.closed(new), "cleared", by=by)
+    keep(world, copies.closed(new), "cleared", by=by)
     overflow = f"{device}!{OVERFLOW}"
     if overflow in left and len(left) - 1 < OVERFLOW_ENDS * _most(world):
         end(world, world.alarms[overflow], at, "there is room for more alarms again")
@@ -324,7 +323,7 @@ def steady(world: World, key: str, at: datetime) -> None:
     if world.raw.get(key) is Seen.GOOD:
         end(world, replace(alarm, flap_weight=0.0), at, "steady again, and good")
     else:
-        _keep(
+        keep(
             world,
             replace(alarm, flapping=False, changed_at=at, why="steady again, and still bad"),
             "steady",
@@ -338,7 +337,7 @@ def hushed(alarm: Alarm) -> bool:
     return bool(alarm.root or alarm.flapping or alarm.shelved_until or alarm.maintenance)
 
 
-def _keep(world: World, alarm: Alarm, what: str, *, by: str) -> None:
+def keep(world: World, alarm: Alarm, what: str, *, by: str) -> None:
     """Write a changed alarm with its line of history, and mark it for the stages after.
 
     Of each occurrence people hear "raised" once, when they first may, and "cleared" just where they
@@ -362,89 +361,3 @@ def _keep(world: World, alarm: Alarm, what: str, *, by: str) -> None:
     world.out.changes.append(copies.change(alarm, what, by))
     if notice:
         world.out.notices.append(copies.notice(alarm, notice))
-
-
-def explain(world: World, alarm: Alarm, root: str, at: datetime, why: str) -> None:
-    """Set (or with "" lift) the alarm that explains this one."""
-    if alarm.root == root:
-        return
-    for old, change in ((alarm.root, False), (root, True)):
-        if old:
-            members = world.symptoms.get(old) or frozenset()
-            world.symptoms[old] = members | {alarm.key} if change else members - {alarm.key}
-    after = replace(alarm, root=root, why=why, changed_at=at)
-    _keep(world, after, "suppressed" if root else "unsuppressed", by="netopsd")
-
-
-def hush(world: World) -> None:
-    """Take back what this input would tell of alarms that it has explained, or found planned.
-
-    Only where it would tell of their raise: who hears that must hear the rest.
-    """
-    moved, notices = world.out.alarms, world.out.notices
-    quiet = {
-        now.occurrence_id: now
-        for notice in notices
-        if isinstance(notice, AlarmNotice)
-        and notice.what == "raised"
-        and ((now := moved[notice.alarm.key]).root or now.maintenance)
-        and now.occurrence == notice.alarm.occurrence
-        and now.phase is Phase.ACTIVE
-    }
-    if not quiet:
-        return
-    for alarm in quiet.values():
-        world.alarms[alarm.key] = replace(alarm, announced=False)
-        if newer := world.told.get(alarm.key):
-            world.told[alarm.key] = replace(newer, announced=False)
-    notices[:] = [
-        notice
-        for notice in notices
-        if not isinstance(notice, AlarmNotice) or notice.alarm.occurrence_id not in quiet
-    ]
-
-
-def maintain(world: World, alarm: Alarm, window: str, at: datetime, why: str) -> None:
-    """Mark an alarm as falling into a maintenance window, or lift that mark."""
-    if alarm.maintenance != window:
-        after = replace(alarm, maintenance=window, why=why, changed_at=at)
-        _keep(world, after, "maintenance" if window else "maintenance over", by="netopsd")
-
-
-def acknowledge(world: World, act: Acknowledge) -> None:
-    """Note that a person has seen an alarm, or takes that back."""
-    alarm = world.alarms[act.alarm]
-    after = replace(
-        alarm,
-        acked_by="" if act.undo else act.by,
-        acked_at=None if act.undo else act.at,
-        changed_at=act.at,
-        why=act.note or ("acknowledgement withdrawn" if act.undo else "acknowledged"),
-    )
-    _keep(world, after, "unacked" if act.undo else "acked", by=act.by)
-
-
-def shelve(world: World, act: Shelve) -> None:
-    """Put an alarm out of sight until a time, or back."""
-    alarm = world.alarms[act.alarm]
-    after = replace(
-        alarm,
-        shelved_until=act.until,
-        shelved_by=act.by if act.until else "",
-        changed_at=act.at,
-        why=act.note
-        or (f"shelved until {act.until:%Y-%m-%d %H:%MZ}" if act.until else "unshelved"),
-    )
-    _keep(world, after, "shelved" if act.until else "unshelved", by=act.by)
-    if act.until is not None:
-        agenda.put(world, act.until, "unshelve", alarm.key)
-
-
-def unshelve_if_due(world: World, key: str, at: datetime) -> None:
-    """End a shelving whose time is up."""
-    alarm = world.alarms.get(key)
-    if alarm is not None and alarm.shelved_until is not None and alarm.shelved_until <= at:
-        after = replace(
-            alarm, shelved_until=None, shelved_by="", changed_at=at, why="shelving timed out"
-        )
-        _keep(world, after, "unshelved", by="netopsd")

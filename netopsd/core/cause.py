@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from netopsd.core import alarm as alarms
+from netopsd.core import attention
 from netopsd.core.beliefs import Alarm, Phase, Reach, alarm_key
 from netopsd.core.model import Resource
 from netopsd.core.outcome import Verify
@@ -111,7 +111,7 @@ def _explain(world: World, device: str, at: datetime, lift: bool = False) -> Non
         world.out.verify.append(Verify(device=device, after_s=0.0))
         return
     why = f"explained by {root}" if root else "what explained it has cleared, and it is still so"
-    alarms.explain(world, alarm, root, at, why)
+    attention.explain(world, alarm, root, at, why)
 
 
 def reconsider(world: World, device: str, at: datetime, began: datetime) -> None:
@@ -138,4 +138,4 @@ def explain_anew(world: World, at: datetime) -> None:
 def _lift_if_cleared(world: World, key: str, at: datetime) -> None:
     alarm = world.alarms.get(key)
     if alarm is not None and alarm.root:
-        alarms.explain(world, alarm, "", at, alarm.why)
+        attention.explain(world, alarm, "", at, alarm.why)

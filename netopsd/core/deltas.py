@@ -9,9 +9,8 @@ from netopsd.core.rates import TICKS, Restart, began_since, restarted, wraps_uns
 # When exactly a counter was read is not known better than this: of two looks in quick succession
 # (a trap asks for one) the octets between may seem to have come faster than the port can carry.
 STAMPED_WITHIN_S = 1.0
-OVERTAKEN_S = (
-    5.0  # two looks at a device at once, the later one answered first, are not so far apart
-)
+# Two looks at a device at once, the later one answered first, are not farther apart.
+OVERTAKEN_S = 5.0
 
 
 def grown(was: Meter, now: Meter) -> tuple[int, int]:

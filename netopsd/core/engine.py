@@ -11,6 +11,7 @@ from datetime import datetime
 from netopsd.core import (
     agenda,
     alarm,
+    attention,
     cause,
     event,
     look,
@@ -165,7 +166,7 @@ def _due(world: World, what: str, key: str, at: datetime) -> None:
         case "steady":
             alarm.steady(world, key, at)
         case "unshelve":
-            alarm.unshelve_if_due(world, key, at)
+            attention.unshelve_if_due(world, key, at)
         case "momentary":
             event.end_momentary(world, key, at)
         case "window":
@@ -185,13 +186,13 @@ def _act(world: World, asked: Acknowledge | Shelve | TicketAct) -> None:
     if isinstance(asked, Acknowledge):
         if known.phase is not Phase.ACTIVE and not asked.undo:
             raise NotAllowed(f"{asked.alarm} has cleared; there is nothing to acknowledge")
-        alarm.acknowledge(world, asked)
+        attention.acknowledge(world, asked)
         return
     if asked.until is not None and asked.until <= asked.at:
         raise NotAllowed("an alarm can only be shelved until a time to come")
     if asked.until is None and known.shelved_until is None:
         raise NotAllowed(f"{asked.alarm} is not shelved")
-    alarm.shelve(world, asked)
+    attention.shelve(world, asked)
 
 
 def _act_on_ticket(world: World, asked: TicketAct) -> None:
@@ -215,7 +216,7 @@ def _mark_planned(world: World, at: datetime) -> None:
         if moved.phase is Phase.ACTIVE and not moved.maintenance:
             window = maintenance.for_device(world.inventory, moved.resource.device, at)
             if window:
-                alarm.maintain(world, moved, window, at, f"planned: {window}")
+                attention.maintain(world, moved, window, at, f"planned: {window}")
 
 
 def _follow(world: World, at: datetime) -> None:
@@ -224,7 +225,7 @@ def _follow(world: World, at: datetime) -> None:
         if world.inventory.windows:
             _mark_planned(world, at)
         cause.follow(world, at)
-        alarm.hush(world)
+        attention.hush(world)
         ticket.follow(world, at)
     if world.services.own:
         ticket.refresh_for_services(world, at)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from netopsd.core import agenda, cause, maintenance, missing, outage, reach, sla, usage
+from netopsd.core import agenda, attention, cause, maintenance, missing, outage, reach, sla, usage
 from netopsd.core import alarm as alarms
 from netopsd.core.beliefs import Alarm, DeviceState, Phase, Reach, State
 from netopsd.core.index import Index
@@ -164,7 +164,7 @@ def mark_windows(world: World, at: datetime) -> None:
         window = maintenance.for_device(world.inventory, alarm.resource.device, at)
         if window != alarm.maintenance:
             why = f"planned: {window}" if window else f"{alarm.maintenance} is over"
-            alarms.maintain(world, alarm, window, at, why)
+            attention.maintain(world, alarm, window, at, why)
     coming = [t for w in windows for t in (w.starts, w.ends) if t > at]
     if coming:
         agenda.put(world, min(coming), "window", "")

@@ -105,11 +105,6 @@ def ahead_key(service: str) -> str:
     return f"booked until|{service}"
 
 
-def micros(at: datetime) -> int:
-    """Return a time as microseconds since 1970."""
-    return (at - LONG_AGO) // MICRO
-
-
 def account(world: World, service: Service, state: State, span: tuple[datetime, datetime]) -> None:
     """Book [span) as `state`, cut at months, maintenance and the service's own active time.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -23,34 +22,8 @@ from netopsd.errors import BadConfiguration, NotAllowed
 from netopsd.orders import OrderDesk, refuse_clashes
 from netopsd.settings import Settings, load
 from netopsd.views import Believed
+from tests.app.built import DEVICES, configured
 
-ROOT = Path(__file__).parents[2]
-DEVICES = """
-[login.read]
-user = "reader"
-password = "x"
-[login.act]
-user = "activate"
-password = "x"
-[[device]]
-name = "r1"
-address = "127.0.0.1"
-interval = "10s"
-netconf = { login = "read", activate = "act", host_keys = ["SHA256:x"] }
-[[device]]
-name = "r2"
-address = "127.0.0.2"
-netconf = { login = "read", host_keys = ["SHA256:x"] }
-"""
-CUSTOMERS = """
-[[customer]]
-id = "acme"
-name = "Acme"
-currency = "NOK"
-zone = "Europe/Oslo"
-[[customer.account]]
-id = "acme-1"
-"""
 ITEM: dict[str, Any] = {
     "service": "vpn",
     "template": "l2vpn",
@@ -62,14 +35,7 @@ ITEM: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("tables.toml", "yang.toml"):
-        shutil.copy(ROOT / "config" / name, tmp_path)
-    shutil.copytree(ROOT / "config" / "services", tmp_path / "services")
-    (tmp_path / "netopsd.toml").write_text("")
-    (tmp_path / "rules.toml").write_text("")
-    (tmp_path / "devices.toml").write_text(DEVICES)
-    (tmp_path / "customers.toml").write_text(CUSTOMERS)
-    return tmp_path
+    return configured(tmp_path)
 
 
 class Desk:

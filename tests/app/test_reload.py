@@ -4,53 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bss_bridge.settings import Contract, Customer
 from collectors.netconf.poller import NetconfPoller
 from netopsd.app import Daemon
 from netopsd.clock import ManualClock, SystemClock
 from netopsd.core.model import OrderProgress, Tick
 from netopsd.core.ordered import OrderState, Progress
-from netopsd.core.outcome import Beliefs
-from netopsd.errors import TryLater
 from netopsd.netconf import NetconfSide
 from netopsd.pipeline import Mailbox
 from netopsd.settings import load
-from netopsd.store.sqlite import SqliteStore
 from netopsd.story import Recorder
+from tests.app.built import CUSTOMERS, DEVICES, built, configured
 
-DEVICES = """
-[login.read]
-user = "reader"
-password = "x"
-[login.act]
-user = "activate"
-password = "x"
-[[device]]
-name = "r1"
-address = "127.0.0.1"
-netconf = { login = "read", activate = "act", host_keys = ["SHA256:x"] }
-[[device]]
-name = "r2"
-address = "127.0.0.2"
-netconf = { login = "read", activate = "act", host_keys = ["SHA256:x"] }
-"""
-CUSTOMERS = """
-[[customer]]
-id = "acme"
-name = "Acme"
-currency = "NOK"
-zone = "Europe/Oslo"
-[[customer.account]]
-id = "acme-1"
-"""
 ORDER = {
     "id": "SO-1",
     "item": [
@@ -62,17 +32,6 @@ ORDER = {
         }
     ],
 }
-CONFIG = Path(__file__).parents[2] / "config"
-
-
-class Targets:
-    """Stands in for the SNMP poller: remembers what it was told to poll."""
-
-    def __init__(self) -> None:
-        self.told: list[Mapping[str, Any]] = []
-
-    async def retarget(self, targets: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
-        self.told.append(targets)
 
 
 BROKER = '[mqtt]\nhost = "127.0.0.1"\n'
@@ -94,54 +53,15 @@ credentials = "v2"
 """
 
 
-class Office:
-    """Stands in for the office: remembers the customers it was told of; may be locked."""
-
-    def __init__(self) -> None:
-        self.told: list[list[str]] = []
-        self.locked = False
-
-    async def synchronise(
-        self, customers: Sequence[Customer], contracts: Sequence[Contract]
-    ) -> None:
-        if self.locked:
-            raise TryLater("office: database is locked")
-        self.told.append([customer.id for customer in customers])
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("tables.toml", "yang.toml", "services"):
-        (tmp_path / name).symlink_to(CONFIG / name)
-    (tmp_path / "netopsd.toml").write_text("")
-    (tmp_path / "rules.toml").write_text("")
-    (tmp_path / "devices.toml").write_text(DEVICES)
-    (tmp_path / "customers.toml").write_text(CUSTOMERS)
-    return tmp_path
+    return configured(tmp_path)
 
 
 def change(folder: Path) -> None:
     """Take r1 away and a customer in."""
     (folder / "devices.toml").write_text(DEVICES.replace('"r1"', '"r3"'))
     (folder / "customers.toml").write_text(CUSTOMERS + CUSTOMERS.replace("acme", "umbra"))
-
-
-@asynccontextmanager
-async def built(folder: Path) -> AsyncIterator[tuple[Daemon, Targets, Office]]:
-    """A daemon that is built and not served: nothing is judged before its pipeline runs."""
-    settings = load(folder)
-    settings.state.mkdir()
-    async with AsyncExitStack() as closing:
-        store = SqliteStore(settings.store_url)
-        await store.open()
-        closing.push_async_callback(store.close)
-        daemon = Daemon(settings, store)
-        await daemon.office.open()
-        closing.push_async_callback(daemon.office.close)
-        await daemon.build(closing, Beliefs())
-        targets, office = Targets(), Office()
-        daemon.poller, daemon.office = targets, office  # type: ignore[assignment]
-        yield daemon, targets, office
 
 
 async def queued(daemon: Daemon, many: int) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,25 +11,17 @@ from pathlib import Path
 from netopsd.app import Daemon
 from netopsd.core.beliefs import UsageRecord
 from netopsd.core.model import Resource
-from netopsd.core.outcome import Beliefs, UsageNotice
-from netopsd.settings import Settings, load
-from netopsd.store.sqlite import SqliteStore
+from netopsd.core.outcome import UsageNotice
+from tests.app.built import built, configured
 
-ROOT = Path(__file__).parents[2]
 AT = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 
-def settings(folder: Path, *sinks: str) -> Settings:
-    for name in ("tables.toml", "yang.toml"):
-        shutil.copy(ROOT / "config" / name, folder)
-    for name in ("rules.toml", "devices.toml", "customers.toml"):
-        (folder / name).write_text("")
-    head = "[traps]\nenabled = false\n"
+def name(folder: Path, *sinks: str) -> None:
     told = "".join(
         f'[[sink]]\nkind = "file"\nname = "{name}"\npath = "{folder}/{name}"\n' for name in sinks
     )
-    (folder / "netopsd.toml").write_text(head + told)
-    return load(folder)
+    (folder / "netopsd.toml").write_text("[traps]\nenabled = false\n" + told)
 
 
 def addressed(daemon: Daemon) -> Sequence[str]:
@@ -55,21 +45,13 @@ def addressed(daemon: Daemon) -> Sequence[str]:
 
 def test_the_sinks_that_run_hear_everything_until_the_next_start(tmp_path: Path) -> None:
     """A sink renamed or gone in the files still runs, and nobody runs one that is new there."""
-    first = settings(tmp_path, "office", "archive")
-    first.state.mkdir()
+    name(configured(tmp_path), "office", "archive")
 
     async def story() -> None:
-        async with AsyncExitStack() as closing:
-            store = SqliteStore(first.store_url, ballast_bytes=0)
-            await store.open()
-            closing.push_async_callback(store.close)
-            daemon = Daemon(first, store)
-            await daemon.office.open()
-            closing.push_async_callback(daemon.office.close)
-            await daemon.build(closing, Beliefs())
+        async with built(tmp_path) as (daemon, _, _):
             judging = asyncio.create_task(daemon.pipeline.run())
             assert addressed(daemon) == ["office", "archive"]
-            settings(tmp_path, "billing")
+            name(tmp_path, "billing")
             await daemon.reload()
             assert daemon.settings.sinks[0].name == "billing"
             assert addressed(daemon) == ["office", "archive"]
