@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from collectors.mqtt import wire
+from collectors.mqtt.bounded import BadPayload
 from collectors.mqtt.spool import Spool
 from netopsd.core import fleet
 from netopsd.core.model import Batch, Input, Layout, Sweep
@@ -103,10 +104,14 @@ class Packing:
         fresh: dict[bytes, bytes] = {}
         ids = self._ids(batches, fresh)
         definitions = wire.pack_definitions(fresh.items())
-        looks = wire.pack_looks(batches, ids)
         defined = sum(20 + len(octets) for octets in fresh.values())
+        try:
+            looks = wire.pack_looks(batches, ids)
+        except BadPayload:
+            self._split(batches)
+            return
         fits = len(definitions) + len(looks) <= wire.MOST_OCTETS - SPARE
-        if not (fits and defined < wire.MOST_DEFINED and len(batches) <= wire.MOST_LOOKS):
+        if not fits or defined >= wire.MOST_DEFINED:
             self._split(batches)
             return
         stats = self.stats

@@ -226,17 +226,39 @@ def _texts(value: Any, most: int) -> tuple[str, ...]:
 
 
 def pack_looks(batches: Sequence[Batch], ids: Mapping[int, bytes]) -> bytes:
-    """Return looks compressed. `ids` maps the id() of each layout to its definition's id."""
+    """Return looks compressed. `ids` maps the id() of each layout to its definition's id.
+
+    Raises BadPayload where no message may bring so much.
+    """
+    brought = _Brought(len(batches))
     packer = zlib.compressobj(LEVEL)
     parts = [packer.compress(struct.pack("<H", len(batches)))]
     for batch in batches:
-        for part in _look(batch, ids):
+        for part in _look(batch, ids, brought):
             parts.append(packer.compress(part))
     parts.append(packer.flush())
     return b"".join(parts)
 
 
-def _look(batch: Batch, ids: Mapping[int, bytes]) -> Iterable[bytes]:
+class _Brought:
+    """What the looks of one message bring, which is bounded when it is made and when it is read.
+
+    Raises BadPayload where it is too much.
+    """
+
+    def __init__(self, looks: int) -> None:
+        self._words = self._tables = 0
+        if looks > MOST_LOOKS:
+            raise BadPayload("too_large", f"{looks} looks, at most {MOST_LOOKS}")
+
+    def add(self, words: int, tables: int) -> None:
+        self._words += words
+        self._tables += tables
+        if self._words > MOST_WORDS or self._tables > MOST_TABLES:
+            raise BadPayload("too_large", "more words, or tables, than looks have")
+
+
+def _look(batch: Batch, ids: Mapping[int, bytes], brought: _Brought) -> Iterable[bytes]:
     rest: dict[str, Any] = {
         "facts": dict(batch.facts),
         "errors": dict(batch.errors),
@@ -245,6 +267,7 @@ def _look(batch: Batch, ids: Mapping[int, bytes]) -> Iterable[bytes]:
         "clocks": {name: said for name, said in asdict(batch.clocks).items() if said is not None},
     }
     text = json.dumps({k: v for k, v in rest.items() if v}, separators=(",", ":")).encode()
+    brought.add(len(text), len(batch.tables))
     name = batch.device.encode("utf-8", "surrogatepass")
     yield struct.pack("<H", len(name)) + name
     at = (batch.at - EPOCH) // MICROSECOND
@@ -274,9 +297,8 @@ def looks(octets: bytes, known: Mapping[bytes, Layout]) -> list[Batch]:
     """
     reader = _Reader(unzip(octets, MOST_RAW))
     (count,) = reader.take(struct.Struct("<H"))
-    if count > MOST_LOOKS:
-        raise BadPayload("too_large", f"{count} looks, at most {MOST_LOOKS}")
-    found = [_read_look(reader, known) for _ in range(count)]
+    brought = _Brought(count)
+    found = [_read_look(reader, known, brought) for _ in range(count)]
     if not reader.done:
         raise BadPayload("malformed", "something after the last look")
     return found
@@ -288,7 +310,6 @@ class _Reader:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._at = 0
-        self._words = self._tables = 0
 
     @property
     def done(self) -> bool:
@@ -302,18 +323,11 @@ class _Reader:
         self._at = end
         return part
 
-    def expect(self, words: int, tables: int) -> None:
-        """Count what one more look brings. Raises BadPayload where all bring too much."""
-        self._words += words
-        self._tables += tables
-        if self._words > MOST_WORDS or self._tables > MOST_TABLES:
-            raise BadPayload("too_large", "more words, or tables, than looks have")
-
     def take(self, form: struct.Struct) -> tuple[Any, ...]:
         return form.unpack(self.octets(form.size))
 
 
-def _read_look(reader: _Reader, known: Mapping[bytes, Layout]) -> Batch:
+def _read_look(reader: _Reader, known: Mapping[bytes, Layout], brought: _Brought) -> Batch:
     (size,) = reader.take(struct.Struct("<H"))
     try:
         device = reader.octets(size).decode("utf-8")
@@ -323,7 +337,7 @@ def _read_look(reader: _Reader, known: Mapping[bytes, Layout]) -> Batch:
     good_times = FIRST_US <= at <= LAST_US and math.isfinite(mono_s) and 0 <= took_s < 86_400
     if not good_times or blind >= len(BLINDS) or (blind and tables):
         raise BadPayload("malformed", "a look at no time, or blind and seeing")
-    reader.expect(rest, tables)
+    brought.add(rest, tables)
     said = _rest(load(reader.octets(rest), MOST_WORDS, 4))
     return Batch(
         device=device,

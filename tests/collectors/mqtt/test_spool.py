@@ -158,6 +158,26 @@ def test_layouts_that_are_much_before_compression_are_spread_over_parcels(tmp_pa
     spool.close()
 
 
+@pytest.mark.parametrize(
+    ("looks", "words", "parcels"), [(wire.MOST_LOOKS + 1, 0, 2), (4, wire.MOST_WORDS // 3, 2)]
+)
+def test_looks_that_bring_more_than_a_core_reads_are_spread_over_parcels(
+    tmp_path: Path, looks: int, words: int, parcels: int
+) -> None:
+    said = replace(look("r1", layout(1)), tables=(), errors={"if": "x" * words})
+
+    async def go() -> None:
+        packing = Packing(spool, lambda: None, looks)
+        for _ in range(looks):
+            await packing.put(said)
+
+    spool = opened(tmp_path, 1 << 24, 1 << 24)
+    asyncio.run(go())
+    found = [len(wire.looks(record.looks, {})) for record in all_after(spool)]
+    assert (sum(found), len(found)) == (looks, parcels)
+    spool.close()
+
+
 def test_a_full_disk_loses_only_what_it_does_not_take(tmp_path: Path) -> None:
     spool = filled(tmp_path, 3, segment=1 << 20)
     was = resource.getrlimit(resource.RLIMIT_FSIZE)

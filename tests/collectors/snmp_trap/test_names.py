@@ -103,6 +103,18 @@ def test_an_address_once_found_outlives_the_resolver(caplog: pytest.LogCaptureFi
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"], "once each"
 
 
+def test_an_address_once_found_outlives_a_reload() -> None:
+    resolver = Resolver(gw=["192.0.2.1"])
+
+    async def story(names: Names) -> None:
+        resolver.gate.clear()  # and it takes its time now
+        names.know({"gw": "osl-gw1", "192.0.2.7": "osl-gw7"})
+        await turns()
+        assert names.addresses() == {"192.0.2.1": "osl-gw1", "192.0.2.7": "osl-gw7"}
+
+    followed(resolver, {"gw": "osl-gw1"}, story)
+
+
 def test_one_name_that_is_not_resolved_makes_nobody_ask_for_the_others_again() -> None:
     resolver = Resolver(**{f"gw{n}": [f"192.0.2.{n}"] for n in range(1, 100)})
 
